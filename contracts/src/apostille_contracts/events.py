@@ -1,0 +1,57 @@
+"""Stable tags of security events: ``source:subject:action``.
+
+The issuer's audit trail and log, and the SDK's hooks, use these tags. A tag
+keeps its meaning for ever; a retired tag is never used again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["EventTag"]
+
+
+class EventTag(StrEnum):
+    """What happened, for programs."""
+
+    LOGIN_SUCCEEDED = "session:login:succeeded"
+    LOGIN_FAILED = "session:login:failed"
+    LOGIN_THROTTLED = "session:login:throttled"
+    SESSION_REFRESHED = "session:refresh:succeeded"
+    REFRESH_REPLAYED = "session:refresh:replayed"
+    REFRESH_REUSED = "session:refresh:reused"
+    SESSION_ENDED = "session:session:ended"
+
+    USER_CREATED = "account:user:created"
+    USER_UPDATED = "account:user:updated"
+    USER_DELETED = "account:user:deleted"
+    PASSWORD_CHANGED = "account:password:changed"  # noqa: S105 - a tag, not a secret
+    PASSWORD_REHASHED = "account:password:rehashed"  # noqa: S105
+
+    ROLE_CREATED = "access:role:created"
+    ROLE_UPDATED = "access:role:updated"
+    ROLE_DELETED = "access:role:deleted"
+    ROLE_ASSIGNED = "access:role:assigned"
+    ROLE_UNASSIGNED = "access:role:unassigned"
+    PERMISSION_CREATED = "access:permission:created"
+    PERMISSION_UPDATED = "access:permission:updated"
+    PERMISSION_DELETED = "access:permission:deleted"
+    SERVICE_REGISTERED = "access:service:registered"
+    SERVICE_UPDATED = "access:service:updated"
+    SERVICE_DELETED = "access:service:deleted"
+
+    KEY_CREATED = "keys:key:created"
+    KEY_ROTATED = "keys:key:rotated"
+    KEY_WITHDRAWN = "keys:key:withdrawn"
+    KEY_RETIRED = "keys:key:retired"
+    KEY_REWRAPPED = "keys:key:rewrapped"
+
+    TOKEN_VERIFIED = "sdk:token:verified"  # noqa: S105
+    TOKEN_REJECTED = "sdk:token:rejected"  # noqa: S105
+    KEYS_REFRESHED = "sdk:keys:refreshed"
+    KEYS_FAILED = "sdk:keys:failed"
+    KEYS_STALE = "sdk:keys:stale"
+    KEYS_COOLDOWN = "sdk:keys:cooldown"
+    STATUS_REFRESHED = "sdk:status:refreshed"
+    STATUS_FAILED = "sdk:status:failed"
+    STATUS_STALE = "sdk:status:stale"

@@ -1,0 +1,141 @@
+"""Tables of the access domain: catalogue, roles, assignments, services.
+
+Imported by this domain alone, and by the migrations' metadata.
+"""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, Uuid, column, table
+from sqlalchemy.orm import Mapped, mapped_column
+
+from apostille_contracts.permissions import MAX_PERMISSION_LENGTH
+from apostille_issuer.db.types import Base, new_id
+
+__all__ = [
+    "USERS",
+    "Permission",
+    "PolicyRevision",
+    "Role",
+    "RoleGrant",
+    "Service",
+    "ServicePermission",
+    "UserRole",
+]
+
+NAME_LENGTH = 63
+"""Longest name of a role or a service, in characters."""
+
+USERS = table("users", column("id", Uuid), column("state", String), column("password_hash", String))
+"""What this domain must know of a user, and all it may: the row is the accounts'."""
+
+
+def _name(length: int) -> String:
+    """Return a type for names: the same order on every database and locale."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+class PolicyRevision(Base):
+    """One row that changes whenever anybody's rights may have changed by policy.
+
+    It does two things. Its value is the key under which replicas cache what
+    follows from roles, catalogue and services; it is random rather than
+    counted, so a value read inside a transaction that is rolled back later
+    never comes again with another meaning. And its row is the lock that every
+    change of policy takes first, so that two changes never interleave.
+    """
+
+    __tablename__ = "policy_revision"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[uuid.UUID]
+
+
+class Service(Base):
+    """A service that verifies our tokens; its audience is what tokens name."""
+
+    __tablename__ = "services"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(_name(NAME_LENGTH), unique=True)
+    audience: Mapped[str] = mapped_column(String(255), unique=True)
+    version: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Permission(Base):
+    """A permission of the catalogue; ``service_id`` owns it, if any does."""
+
+    __tablename__ = "permissions"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(_name(MAX_PERMISSION_LENGTH), unique=True)
+    module: Mapped[str] = mapped_column(_name(MAX_PERMISSION_LENGTH), index=True)
+    """The name's first segment: the part of the catalogue that one service owns."""
+    description: Mapped[str] = mapped_column(String(500), default="")
+    service_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("services.id"), index=True)
+    created_at: Mapped[datetime]
+
+
+class ServicePermission(Base):
+    """A permission that the service's present manifest declares.
+
+    One that is owned but no longer declared is deprecated: roles still grant
+    it, tokens no longer carry it.
+    """
+
+    __tablename__ = "service_permissions"
+
+    service_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("services.id", ondelete="CASCADE"), primary_key=True
+    )
+    permission_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("permissions.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class Role(Base):
+    """A named set of grants; ``system`` roles are seeded and protected."""
+
+    __tablename__ = "roles"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(_name(NAME_LENGTH), unique=True)
+    description: Mapped[str] = mapped_column(String(500), default="")
+    system: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class RoleGrant(Base):
+    """``allow`` or ``deny`` of a permission or a wildcard, on a role.
+
+    The grant is text, not a reference: a wildcard refers to what is to come.
+    """
+
+    __tablename__ = "role_grants"
+    __table_args__ = (CheckConstraint("effect IN ('allow', 'deny')", name="effect"),)
+
+    role_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True
+    )
+    grant: Mapped[str] = mapped_column(_name(MAX_PERMISSION_LENGTH), primary_key=True, index=True)
+    effect: Mapped[str] = mapped_column(String(5), primary_key=True)
+
+
+class UserRole(Base):
+    """A role held by a user."""
+
+    __tablename__ = "user_roles"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    role_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    created_at: Mapped[datetime]
+    granted_by: Mapped[uuid.UUID | None]
+    """Who assigned it; no reference, since it outlives that account."""

@@ -1,0 +1,179 @@
+"""What goes in and out of the access domain."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from apostille_contracts.permissions import MAX_PERMISSION_LENGTH
+
+__all__ = [
+    "Assignment",
+    "EffectivePermissions",
+    "Entitlements",
+    "ManifestChanges",
+    "PermissionDraft",
+    "PermissionPatch",
+    "PermissionView",
+    "RoleDraft",
+    "RolePatch",
+    "RoleView",
+    "ServiceOutcome",
+    "ServiceView",
+]
+
+Name = Annotated[str, Meta(min_length=1, max_length=63, examples=["clerk"])]
+Description = Annotated[str, Meta(max_length=500, examples=["Works at the counter"])]
+GrantText = Annotated[str, Meta(max_length=MAX_PERMISSION_LENGTH)]
+Grants = Annotated[
+    tuple[GrantText, ...],
+    Meta(max_length=500, examples=[["inventory.read"]]),
+]
+PermissionName = Annotated[str, Meta(max_length=MAX_PERMISSION_LENGTH, examples=["inventory.read"])]
+
+
+class Entitlements(Struct, frozen=True):
+    """What a token may say about its bearer."""
+
+    roles: tuple[str, ...]
+    """Names of the roles held, in alphabetical order."""
+    permissions: tuple[str, ...]
+    """Effective grants that the audience knows, in alphabetical order."""
+    audience: tuple[str, ...]
+    """The audiences asked for; or the default, the issuer's own first."""
+
+
+class EffectivePermissions(Struct, frozen=True, kw_only=True):
+    """What a user may do, as a token for these audiences would say it."""
+
+    user_id: uuid.UUID
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+    audience: tuple[str, ...]
+
+
+class RoleView(Struct, frozen=True, kw_only=True):
+    """A role with its grants."""
+
+    id: uuid.UUID
+    name: str
+    description: str
+    system: bool
+    """Seeded and protected."""
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+    """A deny wins over every allow, of this role or another one."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class RoleDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A role to be created."""
+
+    name: Name
+    description: Description = ""
+    allow: Grants = ()
+    deny: Grants = ()
+
+
+class RolePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a role to be replaced; what is left out stays."""
+
+    name: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    allow: Grants | UnsetType = UNSET
+    deny: Grants | UnsetType = UNSET
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """A role that a user holds."""
+
+    role: str
+    role_id: uuid.UUID
+    granted_at: datetime
+    granted_by: uuid.UUID | None
+    """``null`` if it was done on the command line."""
+
+
+class PermissionView(Struct, frozen=True, kw_only=True):
+    """A permission of the catalogue."""
+
+    id: uuid.UUID
+    name: str
+    module: str
+    description: str
+    service: str | None
+    """The service it belongs to, if any."""
+    deprecated: bool
+    """Its service no longer declares it; only roles still name it."""
+    created_at: datetime
+
+
+class PermissionDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A permission to be created."""
+
+    name: PermissionName
+    description: Description = ""
+    service: Name | None = None
+    """The service that declares it. Without one, no token carries it yet."""
+
+
+class PermissionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a permission to be replaced. A name is for ever."""
+
+    description: Description | UnsetType = UNSET
+
+
+class ServiceView(Struct, frozen=True, kw_only=True):
+    """A registered service."""
+
+    id: uuid.UUID
+    name: str
+    audience: str
+    version: str
+    permissions: dict[str, str]
+    """What its manifest declares: name to description."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class ManifestChanges(Struct, frozen=True, kw_only=True):
+    """How a manifest differs from what is registered."""
+
+    created: bool
+    """The service was not registered before."""
+    updated: tuple[str, ...] = ()
+    """Which of ``audience`` and ``version`` differ."""
+    added: tuple[str, ...] = ()
+    """Permissions declared from now on."""
+    changed: tuple[str, ...] = ()
+    """Permissions whose description differs."""
+    deprecated: dict[str, tuple[str, ...]] = {}
+    """Permissions no longer declared that stay since roles, named here, use them."""
+    removed: tuple[str, ...] = ()
+    """Permissions that leave the catalogue."""
+
+    def any(self) -> bool:
+        """Say whether there is a difference at all."""
+        return bool(
+            self.created
+            or self.updated
+            or self.added
+            or self.changed
+            or self.deprecated
+            or self.removed
+        )
+
+
+class ServiceOutcome(Struct, frozen=True, kw_only=True):
+    """What became, or would become, of a pushed manifest."""
+
+    service: str
+    audience: str
+    version: str
+    applied: bool
+    """False for a dry run."""
+    changes: ManifestChanges

@@ -1,0 +1,250 @@
+"""Who may do what: the face that the access domain shows to the others."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from apostille_contracts.events import EventTag
+from apostille_contracts.manifest import Manifest
+from apostille_issuer.access.assignments import Assignments, require_user
+from apostille_issuer.access.catalogue import SystemRole
+from apostille_issuer.access.entitlements import Ask, EntitlementResolver
+from apostille_issuer.access.holders import just_him
+from apostille_issuer.access.models import Service, UserRole
+from apostille_issuer.access.permissions import Permissions
+from apostille_issuer.access.policy import (
+    Policy,
+    RightsWatch,
+    hold_policy,
+    lock_policy,
+    require_may_manage,
+)
+from apostille_issuer.access.roles import Roles, find_role
+from apostille_issuer.access.schemas import EffectivePermissions, Entitlements, ServiceOutcome
+from apostille_issuer.access.seeding import seed
+from apostille_issuer.access.services import Services
+from apostille_issuer.access.superusers import active_superusers, require_another_superuser
+from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.clock import Clock
+from apostille_issuer.db.engine import Database
+from apostille_issuer.http.context import RequestContext
+
+__all__ = ["AccessService"]
+
+
+class AccessService:
+    """Roles, permissions, services, assignments, and what follows from them.
+
+    Acts of administrators are on :attr:`roles`, :attr:`permissions`,
+    :attr:`services` and :attr:`assignments`; each opens its own transaction.
+    The methods that take a session are for other domains, whose transaction
+    they join.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        audit: AuditTrail,
+        *,
+        watch: RightsWatch,
+        audience: str = "apostille",
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            database: Holds the policy.
+            clock: Dates changes.
+            audit: Records them.
+            watch: Voids the tokens of those whose rights change.
+            audience: Audience of the issuer's own API.
+        """
+        self._audience = audience
+        self._audit = audit
+        self._policy = Policy(database, clock, audit, watch)
+        self._resolver = EntitlementResolver(audience)
+        self.roles = Roles(self._policy)
+        self.permissions = Permissions(self._policy)
+        self.services = Services(self._policy)
+        self.assignments = Assignments(self._policy)
+
+    async def seed(self) -> None:
+        """Write system roles and the issuer's own permissions, where missing.
+
+        To be called at every start, after migrations; safe on several
+        replicas at once.
+
+        Raises:
+            StartupError: Another service has the issuer's audience.
+        """
+        await seed(self._policy, self._audit, self._audience)
+
+    async def hold_policy(self, session: AsyncSession) -> None:
+        """Let nobody change anybody's rights until the transaction, one that writes, ends.
+
+        Call it before anything locks a user. On SQLite there is nothing to do.
+        """
+        if self._policy.database.dialect == "postgresql":
+            await hold_policy(session)
+
+    async def entitlements(
+        self, session: AsyncSession, user_id: uuid.UUID, audiences: Iterable[str] | None
+    ) -> Entitlements:
+        """Return what a token for *audiences* may say about a user.
+
+        One statement if somebody with the same roles asked before for the
+        same audiences under the present policy, two if not. Whether the user
+        exists and is active is not checked.
+
+        Args:
+            session: The caller's transaction.
+            user_id: Who.
+            audiences: Of registered services; ``None`` for all of them, or
+                for fewer where they are too many for a token; see
+                :data:`.entitlements.MAX_DEFAULT_AUDIENCE_BYTES`.
+
+        Raises:
+            IssuerProblem: ``unknown_audience``, naming which; ``overloaded``
+                if policy keeps changing while we look.
+
+        See: DESIGN sections 3 and 4.
+        """
+        (held,) = await self._resolver.resolve(session, [(user_id, audiences)])
+        return held
+
+    async def entitlements_of_many(
+        self, session: AsyncSession, asks: Sequence[Ask]
+    ) -> list[Entitlements]:
+        """Return :meth:`entitlements` for each of *asks*, in the same order.
+
+        One statement for all of them where it is one for each, so a hundred
+        refreshes committed together cost little more than one.
+
+        Raises:
+            IssuerProblem: The same; for one of them, and then for all.
+        """
+        return await self._resolver.resolve(session, asks)
+
+    async def heaviest_role(
+        self, session: AsyncSession, user_id: uuid.UUID, audience: tuple[str, ...]
+    ) -> tuple[str, int]:
+        """Return which of a user's roles brings most into his token, and how many grants.
+
+        For the error that says why a token would be too large. The user has a role.
+
+        Raises:
+            IssuerProblem: ``overloaded`` if policy keeps changing while we look.
+        """
+        return await self._resolver.heaviest_role(session, user_id, audience)
+
+    async def effective_permissions(
+        self, user_id: uuid.UUID, audiences: Iterable[str] | None
+    ) -> EffectivePermissions:
+        """Return what a user may do, as his next token would say it.
+
+        Raises:
+            IssuerProblem: ``not_found``, ``unknown_audience``.
+        """
+        async with self._policy.database.read() as session:
+            await require_user(session, user_id)
+            (held,) = await self._resolver.resolve(session, [(user_id, audiences)])
+        return EffectivePermissions(
+            user_id=user_id,
+            roles=held.roles,
+            permissions=held.permissions,
+            audience=held.audience,
+        )
+
+    async def audiences(self, session: AsyncSession) -> tuple[str, ...]:
+        """Return the issuer's own audience and those of all registered services, in order."""
+        found = await session.scalars(select(Service.audience).order_by(Service.audience))
+        return tuple(found)
+
+    async def push_manifest(
+        self, manifest: Manifest, context: RequestContext, *, dry_run: bool = False
+    ) -> ServiceOutcome:
+        """Register a service or bring it up to *manifest*; see :meth:`.Services.push`."""
+        return await self.services.push(manifest, context, dry_run=dry_run)
+
+    async def superuser_exists(self, session: AsyncSession) -> bool:
+        """Say whether an active superuser exists, and let nobody else change that.
+
+        Takes the policy lock: of several replicas that start on an empty
+        database, one makes the first superuser and the others see him.
+        """
+        await lock_policy(session)
+        return bool(await active_superusers(session, most=1))
+
+    async def make_superuser(
+        self, session: AsyncSession, user_id: uuid.UUID, context: RequestContext
+    ) -> None:
+        """Give a user the role ``superuser``, whoever asks.
+
+        For the operator at the command line and the first start. No route
+        leads here.
+        """
+        await lock_policy(session)
+        role = await find_role(session, SystemRole.SUPERUSER.value)
+        if await session.get(UserRole, (user_id, role.id)) is not None:
+            return
+        session.add(
+            UserRole(
+                user_id=user_id,
+                role_id=role.id,
+                created_at=self._policy.clock(),
+                granted_by=context.actor_id,
+            )
+        )
+        self._audit.record(
+            session,
+            EventTag.ROLE_ASSIGNED,
+            context=context,
+            target=f"user:{user_id}",
+            after={"role": role.name},
+        )
+
+    async def ensure_superuser_remains(self, session: AsyncSession, user_id: uuid.UUID) -> None:
+        """Refuse to disable or delete the last active superuser.
+
+        Takes the policy lock, so of two superusers disabled at the same moment
+        one stays. Call it in the transaction that disables or deletes, before
+        touching the user's row.
+
+        Raises:
+            IssuerProblem: ``last_superuser``.
+        """
+        await lock_policy(session)
+        await require_another_superuser(session, user_id)
+
+    async def ensure_may_manage(
+        self, session: AsyncSession, actor_id: uuid.UUID | None, user_id: uuid.UUID
+    ) -> None:
+        """Let nobody take over an account that has more rights over the issuer than his.
+
+        Whoever sets another's password or login name can become him. So the
+        actor must hold every right under ``iam`` that the user holds, which
+        for a superuser means to be one.
+
+        Raises:
+            IssuerProblem: ``grant_exceeds_own``, naming what is missing.
+        """
+        await require_may_manage(session, actor_id, just_him(user_id))
+
+    async def ensure_may_remove(
+        self, session: AsyncSession, actor_id: uuid.UUID | None, user_id: uuid.UUID
+    ) -> None:
+        """Refuse to disable or delete whom the actor may not manage, or the last superuser.
+
+        In this order, and both under the policy lock: who may not act on an
+        account does not learn from the refusal whether it is the last one.
+
+        Raises:
+            IssuerProblem: ``grant_exceeds_own``, naming what is missing; ``last_superuser``.
+        """
+        await lock_policy(session)
+        await self.ensure_may_manage(session, actor_id, user_id)
+        await self.ensure_superuser_remains(session, user_id)

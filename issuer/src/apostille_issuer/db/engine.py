@@ -1,0 +1,223 @@
+"""The database, as services see it: short transactions, and one error when it is away."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from apostille_contracts.problems import ProblemCode
+from apostille_issuer.db import sqlite
+from apostille_issuer.problems import IssuerProblem, SettingsError
+
+__all__ = ["Database", "async_url", "postgresql_arguments"]
+
+RETRY_AFTER_SECONDS = 2
+"""What a client is told while the database is away or locked."""
+
+MAX_PORT = 65_535
+
+_SQLITE_UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Primary result codes that say "not now", unlike "no such table"."""
+
+
+def async_url(url: str | URL) -> URL:
+    """Return *url* with the driver used here: aiosqlite or psycopg.
+
+    Raises:
+        SettingsError: It is not a URL, or of another kind of database. The
+            message does not quote it: it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:  # the latter of a port that is no number
+        raise SettingsError("the database URL cannot be read") from error
+    if parsed.port is not None and not 0 < parsed.port <= MAX_PORT:
+        raise SettingsError(f"the port in the database URL must be 1 to {MAX_PORT}")
+    match parsed.get_backend_name():
+        case "sqlite":
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise SettingsError(f"databases of kind {other!r} are not supported")
+
+
+class Database:
+    """Short transactions on SQLite or PostgreSQL.
+
+    Services open one transaction per act and hold it for as long as the
+    statements take: no hashing, signing or network inside.
+
+    SQLite has one writer at a time. Writers therefore share one connection
+    and queue for it in memory, which is fair and cheap, where several
+    connections would poll the file's lock; readers have connections of their
+    own and never wait for the writer (WAL).
+    """
+
+    def __init__(
+        self, url: str | URL, *, timeout: timedelta = timedelta(seconds=5), pool_size: int = 10
+    ) -> None:
+        """Prepare to connect; nothing is opened yet.
+
+        Args:
+            url: ``postgresql://…`` or ``sqlite:///path``.
+            timeout: Longest wait for a connection, and for SQLite's lock.
+            pool_size: Connections kept on PostgreSQL, and readers on SQLite.
+        """
+        self.url = async_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self._writer = _sqlite_engine(self.url, timeout, pool_size=1, writer=True)
+            self._reader = _sqlite_engine(self.url, timeout, pool_size=pool_size, writer=False)
+        else:
+            self._writer = _postgresql_engine(self.url, timeout, pool_size)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction that may write; committed at exit, rolled back on error.
+
+        On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``): a
+        transaction that starts as a reader and writes later could find the
+        lock taken and its snapshot stale, which no waiting heals.
+
+        Raises:
+            IssuerProblem: ``database_unavailable``, with ``retry_after``;
+                ``validation_failed`` for a value that the database cannot hold.
+        """
+        with _as_problems():
+            async with (
+                AsyncSession(self._writer, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction that sees one snapshot and cannot write.
+
+        On PostgreSQL each statement sees its own snapshot (read committed).
+
+        Raises:
+            IssuerProblem: ``database_unavailable``, with ``retry_after``;
+                ``validation_failed`` for a value that the database cannot hold.
+        """
+        with _as_problems():
+            async with (
+                AsyncSession(self._reader, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+def _encode_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _sqlite_engine(url: URL, timeout: timedelta, *, pool_size: int, writer: bool) -> AsyncEngine:
+    seconds = timeout.total_seconds()
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=seconds,
+        # Errors end in logs; parameters are password hashes, names, sealed keys.
+        hide_parameters=True,
+        json_serializer=_encode_json,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"timeout": seconds, "async_creator_fn": sqlite.connect},
+    )
+    pragmas = ["synchronous=NORMAL", "foreign_keys=ON"]
+    pragmas.append("journal_mode=WAL" if writer else "query_only=ON")
+
+    # SQLAlchemy says BEGIN itself, for sqlite3's legacy mode would say it only
+    # before the first change (SQLAlchemy 2.1, "Transactions with SQLite").
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "begin", begun)
+    return engine
+
+
+def _postgresql_engine(url: URL, timeout: timedelta, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=timeout.total_seconds(),
+        pool_recycle=3600,
+        # Errors end in logs; parameters are password hashes, names, sealed keys.
+        hide_parameters=True,
+        json_serializer=_encode_json,
+        json_deserializer=msgspec.json.decode,
+        connect_args=postgresql_arguments(url, timeout),
+    )
+
+
+def postgresql_arguments(url: URL, timeout: timedelta) -> dict[str, Any]:
+    """Return what psycopg is told beside *url*: its waits, unless the URL has its own options."""
+    seconds = max(1, round(timeout.total_seconds()))
+    arguments: dict[str, Any] = {
+        "connect_timeout": seconds,
+        "application_name": "apostille-issuer",
+    }
+    if "options" not in url.query:
+        arguments["options"] = f"-c lock_timeout={seconds}s"
+    return arguments
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        # A net: services refuse by name what no column can hold, such as a NUL.
+        raise IssuerProblem(ProblemCode.VALIDATION_FAILED) from error
+    except (DBAPIError, PoolTimeout) as error:
+        if not _is_unavailable(error):
+            raise
+        raise IssuerProblem(
+            ProblemCode.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_SECONDS
+        ) from error
+
+
+def _is_unavailable(error: DBAPIError | PoolTimeout) -> bool:
+    """Say whether waiting may help: no connection, a lock, a server that restarts."""
+    if isinstance(error, PoolTimeout) or error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _SQLITE_UNAVAILABLE
+    return isinstance(error, OperationalError | InterfaceError)

@@ -1,0 +1,203 @@
+"""The issuer without HTTP: every domain's service, built once and started in order.
+
+This is one half of the composition root; :mod:`.app` puts routes around it,
+the command line uses it as it is. Nothing else builds services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from apostille_issuer.access.service import AccessService
+from apostille_issuer.accounts.authentication import Authenticator
+from apostille_issuer.accounts.hashing import Hashing
+from apostille_issuer.accounts.own import OwnAccount
+from apostille_issuer.accounts.service import AccountService
+from apostille_issuer.accounts.throttle import LoginThrottle
+from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.clock import Clock, utc_now
+from apostille_issuer.db.engine import Database
+from apostille_issuer.db.schema import migrate, require_current
+from apostille_issuer.keys.administration import KeyAdministration
+from apostille_issuer.keys.schedule import KeySchedule
+from apostille_issuer.keys.service import KeyService
+from apostille_issuer.notifications.service import Notifications
+from apostille_issuer.sessions.ending import SessionEnder
+from apostille_issuer.sessions.managed import ManagedSessions
+from apostille_issuer.sessions.mint import Mint
+from apostille_issuer.sessions.own import OwnSessions
+from apostille_issuer.sessions.queue import RefreshQueue
+from apostille_issuer.sessions.renewing import TokenRenewer
+from apostille_issuer.sessions.revoking import SessionRevoker
+from apostille_issuer.sessions.rights import RightsReader
+from apostille_issuer.sessions.service import SessionService
+from apostille_issuer.sessions.store import RefreshStore
+from apostille_issuer.settings import Settings
+from apostille_issuer.status.service import StatusService
+from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
+
+__all__ = ["Issuer"]
+
+CHECKS_UNTIL_KNOWN = 5
+"""Looks at the keys after which every process counts as knowing a change: some may fail."""
+
+TOKEN_GRACE = timedelta(minutes=2)
+"""Longer than any verifier's leeway, and than clocks of replicas are apart."""
+
+
+class Issuer:
+    """Holds the services for as long as the process lives.
+
+    Building one touches no file and opens no connection; :meth:`running` does.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+        """Build every service, each from what it needs and nothing more."""
+        self.settings = settings
+        self.clock = clock
+        self.database = Database(
+            database_url(settings),
+            timeout=settings.database_timeout,
+            pool_size=settings.database_pool_size,
+        )
+        self.audit = AuditTrail(self.database, clock)
+        self.keys = self._keys()
+        self.key_administration = KeyAdministration(self.keys, self.database, self.audit)
+        self.status = StatusService(
+            self.database,
+            clock,
+            keys=self.keys,
+            issuer_url=settings.issuer_url,
+            ttl=settings.status_ttl,
+        )
+        self.access = AccessService(
+            self.database,
+            clock,
+            self.audit,
+            watch=TokenRenewer(clock, self.status.marks),
+            audience=settings.audience,
+        )
+        self.hashing = Hashing(
+            memory_kib=settings.argon2_memory_kib,
+            time_cost=settings.argon2_time_cost,
+            parallelism=settings.argon2_parallelism,
+            workers=settings.hashing_workers,
+            queue=settings.hashing_queue,
+        )
+        authenticator = Authenticator(
+            self.database,
+            clock,
+            self.audit,
+            hashing=self.hashing,
+            throttle=LoginThrottle(
+                per_login=settings.login_limit_per_account,
+                per_address=settings.login_limit_per_address,
+            ),
+        )
+        self.notifications = Notifications(self.database, clock)
+        ender = SessionEnder(self.audit, self.status.marks, self.notifications)
+        self.revoker = SessionRevoker(self.database, clock, ender)
+        self.accounts = self._accounts(ender)
+        self.own_account = self._own_account(authenticator, ender)
+        self.sessions = self._sessions(authenticator, ender)
+        self.own_sessions = OwnSessions(self.database, clock, ender)
+        self.managed_sessions = ManagedSessions(
+            self.database, clock, self.audit, access=self.access, ender=ender
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Issuer]:
+        """Prepare the database and the keys, and close everything at the end.
+
+        The embedded default migrates itself; another database must have been
+        migrated.
+
+        Raises:
+            StartupError: It cannot start; the message says why in one line.
+            IssuerProblem: ``database_unavailable``.
+        """
+        settings = self.settings
+        try:
+            await asyncio.to_thread(prepare_data_folder, settings)
+            check = migrate if settings.database_url is None else require_current
+            await asyncio.to_thread(check, self.database.url, timeout=settings.database_timeout)
+            await self.keys.start(await asyncio.to_thread(key_encryption_keys, settings))
+            await self.access.seed()
+            async with self.status.sweeping():
+                yield self
+        finally:
+            self.hashing.close()
+            await self.database.close()
+
+    def _keys(self) -> KeyService:
+        settings = self.settings
+        spread = settings.key_check_interval * CHECKS_UNTIL_KNOWN
+        schedule = KeySchedule(
+            lifetime=settings.signing_key_lifetime,
+            publication=spread + settings.jwks_max_age + settings.verifier_freshness,
+            retirement=spread + settings.access_token_lifetime + TOKEN_GRACE,
+            spread=spread,
+            secret_retirement=settings.refresh_absolute_lifetime,
+        )
+        return KeyService(
+            self.database,
+            self.clock,
+            self.audit,
+            algorithm=settings.signing_algorithm,
+            standby=settings.standby_signing_algorithms,
+            schedule=schedule,
+            check_interval=settings.key_check_interval,
+        )
+
+    def _accounts(self, ender: SessionEnder) -> AccountService:
+        return AccountService(
+            self.database,
+            self.clock,
+            self.audit,
+            access=self.access,
+            hashing=self.hashing,
+            ender=ender,
+            password_min_length=self.settings.password_min_length,
+        )
+
+    def _own_account(self, authenticator: Authenticator, ender: SessionEnder) -> OwnAccount:
+        return OwnAccount(
+            self.database,
+            self.clock,
+            self.audit,
+            access=self.access,
+            authenticator=authenticator,
+            hashing=self.hashing,
+            ender=ender,
+            notifications=self.notifications,
+            password_min_length=self.settings.password_min_length,
+        )
+
+    def _sessions(self, authenticator: Authenticator, ender: SessionEnder) -> SessionService:
+        settings = self.settings
+        mint = Mint(issuer=settings.issuer_url, lifetime=settings.access_token_lifetime)
+        rights = RightsReader(self.access, mint)
+        store = RefreshStore(
+            self.clock,
+            ender,
+            rights,
+            idle_lifetime=settings.refresh_idle_lifetime,
+            replay_window=settings.refresh_replay_window,
+        )
+        return SessionService(
+            self.database,
+            self.clock,
+            self.audit,
+            authenticator=authenticator,
+            ender=ender,
+            keys=self.keys,
+            refreshes=RefreshQueue(self.database, store, self.status.indexes),
+            indexes=self.status.indexes,
+            rights=rights,
+            client_id=settings.client_id,
+            idle_lifetime=settings.refresh_idle_lifetime,
+            absolute_lifetime=settings.refresh_absolute_lifetime,
+        )

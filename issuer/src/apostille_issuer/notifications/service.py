@@ -1,0 +1,88 @@
+"""What users are to know about their accounts, kept until they read it."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from apostille_issuer.clock import Clock
+from apostille_issuer.db.engine import Database
+from apostille_issuer.http.context import RequestContext
+from apostille_issuer.http.paging import Page, page_of, uuid_of
+from apostille_issuer.notifications.models import Notification
+from apostille_issuer.notifications.schemas import NotificationKind, NotificationView
+from apostille_issuer.sessions.devices import device_of
+
+__all__ = ["Notifications"]
+
+
+class Notifications:
+    """Writes to users, and shows them what was written."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        """Take where notifications are kept, and who dates them."""
+        self._database = database
+        self._clock = clock
+
+    def tell(
+        self,
+        session: AsyncSession,
+        user_id: uuid.UUID,
+        kind: NotificationKind,
+        *,
+        context: RequestContext,
+        session_id: uuid.UUID | None = None,
+    ) -> None:
+        """Tell a user, in the transaction of what he is told.
+
+        Args:
+            session: That transaction.
+            user_id: Whom.
+            kind: What.
+            context: From where it was done.
+            session_id: The session it speaks of.
+        """
+        session.add(
+            Notification(
+                user_id=user_id,
+                at=self._clock(),
+                kind=kind.value,
+                session_id=session_id,
+                address=context.address,
+                user_agent=context.user_agent,
+            )
+        )
+
+    async def page(
+        self, user_id: uuid.UUID, *, cursor: str | None, limit: int
+    ) -> Page[NotificationView]:
+        """Return a page of what a user was told, newest first.
+
+        Raises:
+            IssuerProblem: ``validation_failed`` for a cursor that is not ours.
+        """
+        statement = (
+            select(Notification)
+            .where(Notification.user_id == user_id)
+            .order_by(Notification.id.desc())
+            .limit(limit + 1)
+        )
+        if (last := uuid_of(cursor)) is not None:
+            statement = statement.where(Notification.id < last)
+        async with self._database.read() as session:
+            rows = (await session.scalars(statement)).all()
+        return page_of(rows, limit, view=_view, key=lambda row: row.id)
+
+
+def _view(row: Notification) -> NotificationView:
+    return NotificationView(
+        id=row.id,
+        at=row.at,
+        kind=row.kind,
+        session_id=row.session_id,
+        device=device_of(row.user_agent),
+        user_agent=row.user_agent,
+        address=row.address,
+    )

@@ -1,0 +1,137 @@
+"""The public key set, and the metadata by which services find it.
+
+See: RFC 7517 section 5; RFC 8414 sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Router, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response.base import ASGIResponse
+from litestar.types import Scope
+from msgspec import Struct
+
+from apostille_adapters.litestar import EXCLUDE_FROM_AUTH
+from apostille_issuer.http.answers import NOT_MODIFIED
+from apostille_issuer.http.documents import PublicDocument
+from apostille_issuer.keys.service import KeyService
+from apostille_issuer.settings import Settings
+from apostille_issuer.status.schemas import LISTS_PATH
+
+__all__ = ["Discovery", "JwkSet", "ServerMetadata"]
+
+JWKS_PATH = "/.well-known/jwks.json"
+
+
+class JwkSet(Struct, frozen=True):
+    """The keys that verify access tokens: signing now, soon, or until lately."""
+
+    keys: list[dict[str, Any]]
+
+
+class ServerMetadata(Struct, frozen=True, kw_only=True):
+    """What is said about this issuer (RFC 8414 section 2).
+
+    There is no authorization endpoint and no token endpoint yet: people log in
+    at ``/v1/auth/login``. So no response type that would need one is named.
+    """
+
+    issuer: str
+    jwks_uri: str
+    response_types_supported: tuple[str, ...] = ("none",)
+    grant_types_supported: tuple[str, ...] = ("refresh_token",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("none",)
+    revocation_endpoint: str
+    revocation_endpoint_auth_methods_supported: tuple[str, ...] = ("none",)
+    introspection_endpoint: str
+    introspection_endpoint_auth_methods_supported: tuple[str, ...] = ("Bearer",)
+    service_documentation: str
+    status_list_aggregation_endpoint: str
+    """Names all status lists (draft-ietf-oauth-status-list section 9.1)."""
+
+
+class Discovery:
+    """The public documents of one issuer."""
+
+    def __init__(self, settings: Settings, keys: KeyService) -> None:
+        """Take what the documents say."""
+        issuer = settings.issuer_url
+        metadata = msgspec.json.encode(
+            ServerMetadata(
+                issuer=issuer,
+                jwks_uri=f"{issuer}{JWKS_PATH}",
+                revocation_endpoint=f"{issuer}/oauth/revoke",
+                introspection_endpoint=f"{issuer}/oauth/introspect",
+                service_documentation=f"{issuer}/docs",
+                status_list_aggregation_endpoint=f"{issuer}{LISTS_PATH}",
+            )
+        )
+        self._metadata_paths = _metadata_paths(issuer)
+        self._key_set = PublicDocument(
+            keys.jwks, media_type="application/jwk-set+json", max_age=settings.jwks_max_age
+        )
+        self._metadata = PublicDocument(
+            lambda: metadata, media_type="application/json", max_age=settings.jwks_max_age
+        )
+
+    def documents(self) -> dict[str, PublicDocument]:
+        """Return path and document, for whoever answers before routing."""
+        return {JWKS_PATH: self._key_set, **dict.fromkeys(self._metadata_paths, self._metadata)}
+
+    def routes(self) -> Router:
+        """Return the same as routes, which describe the documents."""
+        key_set, metadata = self._key_set, self._metadata
+
+        @get(
+            JWKS_PATH,
+            sync_to_thread=False,
+            responses={
+                200: _described(JwkSet, "The key set.", "application/jwk-set+json"),
+                304: NOT_MODIFIED,
+            },
+        )
+        def jwks(scope: Scope) -> ASGIResponse:
+            """Public keys of this issuer."""
+            return key_set.answer(scope)
+
+        @get(
+            self._metadata_paths,
+            sync_to_thread=False,
+            responses={
+                200: _described(ServerMetadata, "The metadata.", "application/json"),
+                304: NOT_MODIFIED,
+            },
+        )
+        def server_metadata(scope: Scope) -> ASGIResponse:
+            """Where this issuer has its keys."""
+            return metadata.answer(scope)
+
+        return Router(
+            "/",
+            route_handlers=[jwks, server_metadata],
+            tags=["discovery"],
+            opt={EXCLUDE_FROM_AUTH: True},
+        )
+
+
+def _metadata_paths(issuer: str) -> list[str]:
+    """Return where the metadata is looked for.
+
+    RFC 8414 section 3.1 puts the issuer's own path after the well-known one;
+    OpenID Connect Discovery section 4 does it the other way round, and a proxy
+    that serves us below a path takes that path away.
+    """
+    paths = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
+    if own := urlsplit(issuer).path:
+        paths.append(f"/.well-known/oauth-authorization-server{own}")
+    return paths
+
+
+def _described(container: type[Struct], description: str, media_type: str) -> ResponseSpec:
+    return ResponseSpec(
+        container, description=description, media_type=media_type, generate_examples=False
+    )

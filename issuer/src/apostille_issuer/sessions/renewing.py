@@ -1,0 +1,60 @@
+"""Voiding access tokens whose session goes on: their bearer's rights have changed."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from apostille_issuer.clock import Clock
+from apostille_issuer.sessions.models import LoginSession
+from apostille_issuer.status.marking import StatusMarks
+
+__all__ = ["TokenRenewer"]
+
+
+class TokenRenewer:
+    """Takes sessions' indexes away, so that their next refresh gives a token that is good."""
+
+    def __init__(self, clock: Clock, marks: StatusMarks) -> None:
+        """Take the clock and who sets bits."""
+        self._clock = clock
+        self._marks = marks
+
+    async def rights_changed(self, session: AsyncSession, users: Select[uuid.UUID]) -> None:
+        """Void the access tokens that the *users* have, and not their sessions.
+
+        No token with the old rights is left out. A login cannot happen
+        meanwhile: it waits for the policy lock, which the caller holds. A
+        refresh locks its session before it reads rights. If it was first, we
+        wait for it here, and then see the index that its token has; if we
+        were, it finds no index and the new rights.
+
+        Args:
+            session: The transaction that changes policy.
+            users: Whose rights change.
+        """
+        living = (
+            LoginSession.user_id.in_(users),
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > self._clock(),
+        )
+        locked = select(LoginSession.id).where(*living).order_by(LoginSession.id)
+        await session.execute(select(func.count()).select_from(locked.with_for_update().subquery()))
+        # A session that was not refreshed for longer has no token to be voided.
+        used = (
+            *living,
+            LoginSession.status_index.is_not(None),
+            LoginSession.rotated_at > self._marks.horizon(),
+        )
+        await self._marks.revoke(
+            session,
+            select(LoginSession.status_list_id, LoginSession.status_index).where(*used),
+        )
+        await session.execute(
+            update(LoginSession)
+            .where(*used)
+            .values(status_list_id=None, status_index=None)
+            .execution_options(synchronize_session=False)
+        )

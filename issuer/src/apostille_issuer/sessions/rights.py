@@ -1,0 +1,85 @@
+"""What a session's next access token says, read while its transaction is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from apostille_contracts.problems import FieldError, ProblemCode
+from apostille_issuer.access.schemas import Entitlements
+from apostille_issuer.access.service import AccessService
+from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.sessions.mint import Bearer, Mint, MintedClaims, OversizedClaims
+
+__all__ = ["RightsReader"]
+
+
+class RightsReader:
+    """Reads roles and permissions anew for every token, so that none is staler than it lives."""
+
+    def __init__(self, access: AccessService, mint: Mint) -> None:
+        """Take who knows the rights and who writes them down."""
+        self._access = access
+        self._mint = mint
+
+    async def hold(self, session: AsyncSession) -> None:
+        """Let nobody change anybody's rights until the transaction ends; call it first.
+
+        For a login: whoever changes rights voids the tokens of the sessions
+        there are, and must not miss the one that is being made.
+        """
+        await self._access.hold_policy(session)
+
+    async def claims(
+        self,
+        session: AsyncSession,
+        asks: Sequence[tuple[Bearer, Sequence[str] | None]],
+        now: datetime,
+    ) -> list[MintedClaims]:
+        """Return the claims of a token for each bearer, good from *now* on.
+
+        One statement for all of them, where nothing changed since the last time.
+        A token whose bearer named no audience is for the issuer alone if it
+        would be too large for all: nobody is locked out by services that others
+        register.
+
+        Args:
+            session: The transaction.
+            asks: Bearers, each with the audience it named, or ``None`` for the default.
+            now: The present.
+
+        Raises:
+            IssuerProblem: For one of them: ``unknown_audience``; or
+                ``token_oversized``, naming the role, or the number of
+                audiences, that is to blame.
+        """
+        wanted = [(bearer.user_id, audience) for bearer, audience in asks]
+        held = await self._access.entitlements_of_many(session, wanted)
+        minted: list[MintedClaims] = []
+        for (bearer, audience), rights in zip(asks, held, strict=True):
+            try:
+                minted.append(self._mint.claims(bearer, rights, now))
+            except OversizedClaims:
+                narrowed = rights.audience if audience is not None else rights.audience[:1]
+                minted.append(await self._claims_for(session, bearer, narrowed, now))
+        return minted
+
+    async def _claims_for(
+        self, session: AsyncSession, bearer: Bearer, audience: tuple[str, ...], now: datetime
+    ) -> MintedClaims:
+        rights = await self._access.entitlements(session, bearer.user_id, audience)
+        try:
+            return self._mint.claims(bearer, rights, now)
+        except OversizedClaims:
+            to_blame = await self._blame(session, bearer, rights)
+            raise IssuerProblem(ProblemCode.TOKEN_OVERSIZED, errors=(to_blame,)) from None
+
+    async def _blame(
+        self, session: AsyncSession, bearer: Bearer, rights: Entitlements
+    ) -> FieldError:
+        if sum(map(len, rights.audience)) > sum(map(len, rights.permissions)):
+            return FieldError("audience", f"names {len(rights.audience)} services")
+        role, brought = await self._access.heaviest_role(session, bearer.user_id, rights.audience)
+        return FieldError("roles", f"{role} brings {brought} permissions into it")

@@ -1,0 +1,1 @@
+"""What Apostille is measured beside: one process each."""

@@ -1,0 +1,303 @@
+"""Two replicas on one database: what one revokes, the other's lists say soon, and cheaply."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from apostille.clock import ManualClock
+from apostille.errors import RevokedToken
+from apostille_contracts.problems import ProblemCode
+from apostille_issuer.accounts.schemas import UserDraft
+from apostille_issuer.db.engine import Database
+from apostille_issuer.http.context import COMMAND_LINE, RequestContext
+from apostille_issuer.issuer import Issuer
+from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.sessions.schemas import LoginRequest, TokenSet
+from apostille_issuer.status import service as module
+from apostille_issuer.status.board import StatusBoard
+from apostille_issuer.status.guard import OwnVerifier
+from support.desk import PASSWORD, settings_for
+from support.lists import bit_in, place_of
+from support.policy import refused, scalar, statements
+
+pytestmark = pytest.mark.anyio
+
+WHERE = RequestContext(request_id="test", address="192.0.2.1")
+
+
+class Replica:
+    """One issuer, whose half seconds pass when a test says so."""
+
+    def __init__(self, issuer: Issuer, clock: ManualClock) -> None:
+        self.issuer = issuer
+        self.now = 0.0
+        issuer.status._board._monotonic = lambda: self.now
+        self.guard = OwnVerifier(
+            issuer.settings.issuer_url,
+            statuses=issuer.status,
+            audience="apostille",
+            keys=issuer.keys.static_keys,
+            clock=clock,
+        )
+
+    async def login(self) -> TokenSet:
+        request = LoginRequest(login="ada", password=PASSWORD)
+        return await self.issuer.sessions.login(request, WHERE)
+
+    async def logout(self, tokens: TokenSet) -> None:
+        await self.issuer.sessions.end_by_token(tokens.refresh_token, WHERE)
+
+    async def revoked(self, tokens: TokenSet) -> bool:
+        list_id, idx = place_of(tokens.access_token)
+        return bit_in((await self.issuer.status.document(list_id)).token, idx) == 1
+
+
+@pytest.fixture
+async def replicas(database_url: str, clock: ManualClock) -> AsyncIterator[list[Replica]]:
+    async with AsyncExitStack() as stack:
+        issuers = [
+            await stack.enter_async_context(
+                Issuer(settings_for(database_url), clock=clock.now).running()
+            )
+            for _ in range(2)
+        ]
+        await issuers[0].accounts.create(UserDraft(login="ada", password=PASSWORD), COMMAND_LINE)
+        yield [Replica(issuer, clock) for issuer in issuers]
+
+
+async def test_what_a_replica_revokes_it_says_at_once_and_the_other_half_a_second_later(
+    replicas: list[Replica],
+) -> None:
+    here, there = replicas
+    tokens = await here.login()
+    assert not await here.revoked(tokens)
+    assert not await there.revoked(tokens)
+    await here.logout(tokens)
+    assert await here.revoked(tokens)
+    there.now = 0.499
+    assert not await there.revoked(tokens)
+    there.now = 0.5
+    assert await there.revoked(tokens)
+
+
+async def test_the_own_routes_of_either_refuse_it_as_soon(replicas: list[Replica]) -> None:
+    here, there = replicas
+    tokens = await here.login()
+    for replica in replicas:
+        await replica.guard.verify(tokens.access_token)
+    await here.logout(tokens)
+    with pytest.raises(RevokedToken):
+        await here.guard.verify(tokens.access_token)
+    there.now = 0.5
+    with pytest.raises(RevokedToken):
+        await there.guard.verify(tokens.access_token)
+
+
+async def test_both_replicas_call_the_same_list_by_the_same_tag(replicas: list[Replica]) -> None:
+    here, there = replicas
+    tokens = await here.login()
+    await here.logout(tokens)
+    list_id, _ = place_of(tokens.access_token)
+    ours, theirs = [await each.issuer.status.document(list_id) for each in (here, there)]
+    assert ours.token != theirs.token  # ECDSA: no two signatures are alike
+    assert ours._etag == theirs._etag
+
+
+async def test_within_half_a_second_nobody_asks_the_database(replicas: list[Replica]) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    await here.guard.verify(tokens.access_token)
+    with statements(here.issuer.database) as seen:
+        for _ in range(10):
+            await here.guard.verify(tokens.access_token)
+            await here.revoked(tokens)
+    assert seen == []
+
+
+async def test_a_look_that_finds_nothing_new_is_one_statement_and_no_signature(
+    replicas: list[Replica],
+) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    list_id, _ = place_of(tokens.access_token)
+    document = await here.issuer.status.document(list_id)
+    here.now += 0.5
+    with statements(here.issuer.database) as seen:
+        assert await here.issuer.status.document(list_id) is document
+    assert len(seen) == 1
+
+
+async def test_what_was_added_is_read_and_not_the_rest(replicas: list[Replica]) -> None:
+    here, there = replicas
+    first, second = await here.login(), await here.login()
+    await here.logout(first)
+    assert await there.revoked(first)
+    # Behind its back: a bit that is gone from the table is not missed.
+    async with here.issuer.database.begin() as session:
+        await session.execute(text("DELETE FROM status_entries"))
+    await here.logout(second)
+    there.now += 0.5
+    with statements(there.issuer.database) as seen:
+        assert await there.revoked(second)
+    assert len(seen) == 2
+    assert await there.revoked(first)
+
+
+async def test_any_number_of_callers_share_one_look(replicas: list[Replica]) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    await here.revoked(tokens)
+    here.now += 1
+    with statements(here.issuer.database) as seen:
+        await asyncio.gather(*(here.guard.verify(tokens.access_token) for _ in range(50)))
+    assert len(seen) == 1
+
+
+async def test_a_caller_who_goes_away_takes_nothing_from_the_others(
+    replicas: list[Replica],
+) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    asked = [asyncio.create_task(here.revoked(tokens)) for _ in range(3)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    assert await asyncio.gather(*asked[1:]) == [False, False]
+
+
+async def test_a_revocation_during_a_look_is_not_missed_by_who_asks_after_it(
+    replicas: list[Replica],
+) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    board = here.issuer.status._board
+    # A look that is under way, as if it had read before the commit.
+    early = asyncio.create_task(board.lists())
+    await asyncio.sleep(0)
+    await here.logout(tokens)
+    assert await here.revoked(tokens)
+    await early
+    assert await here.revoked(tokens)
+
+
+async def test_without_the_database_no_list_is_passed_off_as_fresh(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    assert not await here.revoked(tokens)
+
+    def away() -> None:
+        raise IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE, retry_after=2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.issuer.database, "read", away)
+        assert not await here.revoked(tokens)
+        here.now += 0.5
+        with refused(ProblemCode.DATABASE_UNAVAILABLE):
+            await here.revoked(tokens)
+        with refused(ProblemCode.DATABASE_UNAVAILABLE):
+            await here.guard.verify(tokens.access_token)
+    assert not await here.revoked(tokens)
+
+
+async def test_a_list_begun_by_one_replica_is_known_to_the_other(replicas: list[Replica]) -> None:
+    here, there = replicas
+    await there.revoked(await here.login())
+    async with here.issuer.database.begin() as session:
+        await session.execute(text("UPDATE status_lists SET next_index = 131072"))
+    here.issuer.status.indexes._free.clear()
+    tokens = await here.login()
+    assert place_of(tokens.access_token)[0] == 2
+    there.now += 0.5
+    await there.guard.verify(tokens.access_token)
+    assert len((await there.issuer.status.aggregation()).status_lists) == 2
+
+
+async def test_a_new_signing_key_signs_the_lists_too(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = replicas
+    tokens = await here.login()
+    list_id, _ = place_of(tokens.access_token)
+    document = await here.issuer.status.document(list_id)
+    monkeypatch.setattr(type(here.issuer.keys), "signing_kid", "another")
+    assert await here.issuer.status.document(list_id) is not document
+
+
+async def test_what_was_rolled_back_has_revoked_nothing(replicas: list[Replica]) -> None:
+    here, there = replicas
+    tokens = await here.login()
+    with suppress(ZeroDivisionError):
+        async with here.issuer.database.begin() as session:
+            ender = here.issuer.revoker._ender
+            user_id = (await here.guard.verify(tokens.access_token)).subject
+            ending = here.issuer.revoker._ending(WHERE)
+            assert await ender.end_all(session, uuid.UUID(user_id), ending) == 1
+            raise ZeroDivisionError
+    for replica in (here, there):
+        replica.now += 1
+        assert not await replica.revoked(tokens)
+
+
+async def test_everybody_is_revoked_a_batch_at_a_time(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = replicas
+    monkeypatch.setattr("apostille_issuer.sessions.revoking.BATCH", 2)
+    tokens = [await here.login() for _ in range(5)]
+    await here.logout(tokens.pop())
+    assert await there.issuer.revoker.revoke_everybody(COMMAND_LINE) == 4
+    assert await there.issuer.revoker.revoke_everybody(COMMAND_LINE) == 0
+    here.now += 0.5
+    assert all([await here.revoked(each) for each in tokens])
+
+
+async def test_the_sweep_drops_what_is_due_in_small_batches(
+    database: Database, replicas: list[Replica], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = replicas
+    monkeypatch.setattr(module, "SWEEP_ROWS", 2)
+    for _ in range(5):
+        await here.logout(await here.login())
+    clock.advance(timedelta(minutes=70))
+    late = await here.login()
+    await here.logout(late)
+    assert await here.issuer.status.sweep() == 5
+    assert await here.issuer.status.sweep() == 0
+    assert await scalar(database, "SELECT count(*) FROM status_entries") == 1
+    assert await here.revoked(late)
+
+
+async def test_sweeping_goes_on_after_a_failure(
+    replicas: list[Replica], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    status = replicas[0].issuer.status
+    swept = asyncio.Event()
+    results: list[Exception | None] = [
+        IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE, retry_after=2),
+        None,
+    ]
+
+    async def sweep() -> int:
+        if (result := results.pop(0)) is not None:
+            raise result
+        swept.set()
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0)
+    monkeypatch.setattr(status, "sweep", sweep)
+    async with status.sweeping():
+        await asyncio.wait_for(swept.wait(), 30)
+    assert "could not drop old entries" in caplog.text
+
+
+async def test_a_board_alone_knows_no_list(database: Database, clock: ManualClock) -> None:
+    assert await StatusBoard(database, clock.now).lists() == {}
