@@ -17,10 +17,11 @@ from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.notifications.schemas import NotificationKind
 from apostille_issuer.notifications.service import Notifications
+from apostille_issuer.sessions.locking import lock_sessions
 from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.status.marking import StatusMarks
 
-__all__ = ["EndReason", "Ending", "SessionEnder"]
+__all__ = ["EndReason", "Ending", "SessionEnder", "Theft"]
 
 
 class EndReason(StrEnum):
@@ -46,6 +47,15 @@ class Ending(Struct, frozen=True):
     context: RequestContext
 
 
+class Theft(Struct, frozen=True):
+    """A refresh token that was used before, and came again too late for a lost race."""
+
+    session_id: uuid.UUID
+    user_id: uuid.UUID
+    context: RequestContext
+    """Who presented it last, from where."""
+
+
 class SessionEnder:
     """Ends sessions, and with them their access tokens, wherever those are verified.
 
@@ -66,15 +76,40 @@ class SessionEnder:
 
     async def end(self, session: AsyncSession, session_id: uuid.UUID, ending: Ending) -> bool:
         """End one session and say whether it had not ended before."""
-        if not await self._end(session, LoginSession.id == session_id, ending):
+        if not await self._end(session, LoginSession.id == session_id, ending, one=True):
             return False
-        reused = ending.reason is EndReason.REFRESH_REUSED
-        tag = EventTag.REFRESH_REUSED if reused else EventTag.SESSION_ENDED
         after = {"reason": ending.reason.value}
-        self._record(session, tag, f"session:{session_id}", ending, after)
-        if reused:
-            await self._warn(session, session_id, ending)
+        self._record(session, EventTag.SESSION_ENDED, f"session:{session_id}", ending, after)
         return True
+
+    async def end_stolen(
+        self, session: AsyncSession, thefts: Sequence[Theft], at: datetime
+    ) -> None:
+        """End sessions whose refresh tokens were used by two, and warn their users.
+
+        Together: one after the other would lock their status lists in no order.
+
+        Args:
+            session: The transaction; it has locked the sessions, none of which has ended.
+            thefts: One of each session.
+            at: Now.
+        """
+        if not thefts:
+            return
+        endings = [Ending(EndReason.REFRESH_REUSED, at, theft.context) for theft in thefts]
+        which = LoginSession.id.in_([theft.session_id for theft in thefts])
+        await self._end(session, which, endings[0], one=len(thefts) == 1)
+        for theft, ending in zip(thefts, endings, strict=True):
+            after = {"reason": ending.reason.value}
+            target = f"session:{theft.session_id}"
+            self._record(session, EventTag.REFRESH_REUSED, target, ending, after)
+            self._notifications.tell(
+                session,
+                theft.user_id,
+                NotificationKind.REFRESH_TOKEN_REUSED,
+                context=theft.context,
+                session_id=theft.session_id,
+            )
 
     async def end_all(
         self,
@@ -93,17 +128,6 @@ class SessionEnder:
             after = {"reason": ending.reason.value, "sessions": ended}
             self._record(session, EventTag.SESSION_ENDED, f"user:{user_id}", ending, after)
         return ended
-
-    async def _warn(self, session: AsyncSession, session_id: uuid.UUID, ending: Ending) -> None:
-        """Tell the user that a refresh token of his was used by two, and from where last."""
-        owner = select(LoginSession.user_id).where(LoginSession.id == session_id)
-        self._notifications.tell(
-            session,
-            (await session.execute(owner)).scalar_one(),
-            NotificationKind.REFRESH_TOKEN_REUSED,
-            context=ending.context,
-            session_id=session_id,
-        )
 
     async def end_these(
         self, session: AsyncSession, ids: Sequence[uuid.UUID], ending: Ending
@@ -125,11 +149,21 @@ class SessionEnder:
     ) -> None:
         self._audit.record(session, tag, context=ending.context, target=target, after=after)
 
-    async def _end(self, session: AsyncSession, which: ColumnElement[bool], ending: Ending) -> int:
+    async def _end(
+        self,
+        session: AsyncSession,
+        which: ColumnElement[bool],
+        ending: Ending,
+        *,
+        one: bool = False,
+    ) -> int:
         """End the sessions *which*, void their access tokens, and return how many those were."""
+        living = (which, LoginSession.revoked_at.is_(None))
+        if not one:
+            await lock_sessions(session, *living)
         result = await session.execute(
             update(LoginSession)
-            .where(which, LoginSession.revoked_at.is_(None))
+            .where(*living)
             .values(revoked_at=ending.at, revoked_reason=ending.reason.value)
             .execution_options(synchronize_session=False)
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.clock import Clock
+from apostille_issuer.sessions.locking import lock_sessions
 from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.status.marking import StatusMarks
 
@@ -40,8 +41,7 @@ class TokenRenewer:
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > self._clock(),
         )
-        locked = select(LoginSession.id).where(*living).order_by(LoginSession.id)
-        await session.execute(select(func.count()).select_from(locked.with_for_update().subquery()))
+        await lock_sessions(session, *living)
         # A session that was not refreshed for longer has no token to be voided.
         used = (
             *living,

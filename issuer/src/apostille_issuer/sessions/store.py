@@ -22,7 +22,8 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.clock import Clock
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.sessions.chain import Standing, Use, Verdict, judge
-from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
+from apostille_issuer.sessions.ending import SessionEnder, Theft
+from apostille_issuer.sessions.locking import lock_sessions
 from apostille_issuer.sessions.mint import Bearer, MintedClaims
 from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.sessions.rights import RightsReader
@@ -88,8 +89,8 @@ class RefreshStore:
     ) -> list[Outcome]:
         """Use refresh tokens, and return what comes of each, in the same order.
 
-        At most an update and two reads for all of them, unless one is theft,
-        or rights have changed.
+        At most an update and two reads for all of them, and on PostgreSQL one
+        more that locks several, unless one is theft, or rights have changed.
 
         Args:
             session: The transaction.
@@ -102,13 +103,12 @@ class RefreshStore:
                 nothing has been used, and ask again for each alone.
         """
         now = self._clock()
-        thefts: list[tuple[uuid.UUID, Ending]] = []
+        thefts: list[Theft] = []
         decided = await self._decide(session, asks, now, thefts)
         renewed = [row for row in decided if not isinstance(row, ProblemCode)]
         renewals = iter(await self._renew(session, renewed, now, spare))
         # Last, since it locks what everybody who ends a session needs.
-        for session_id, ending in thefts:
-            await self._ender.end(session, session_id, ending)
+        await self._ender.end_stolen(session, thefts, now)
         return [row if isinstance(row, ProblemCode) else next(renewals) for row in decided]
 
     async def _decide(
@@ -116,15 +116,18 @@ class RefreshStore:
         session: AsyncSession,
         asks: Sequence[Ask],
         now: datetime,
-        thefts: list[tuple[uuid.UUID, Ending]],
+        thefts: list[Theft],
     ) -> list[Row[Any] | ProblemCode]:
         """Return the row of each session that goes on, or why it does not.
 
         Sessions that are to be ended for it are added to *thefts*.
         """
+        asked = {ask.use.session_id for ask in asks}
+        if len(asked) > 1:
+            await lock_sessions(session, SESSIONS.c.id.in_(asked))
         rows = await self._advance(session, [ask.use for ask in asks], now)
         winners = set(rows)
-        rows |= await _rows(session, {ask.use.session_id for ask in asks} - winners)
+        rows |= await _rows(session, asked - winners)
         decided: list[Row[Any] | ProblemCode] = []
         for ask in asks:
             row = rows.get(ask.use.session_id)
@@ -139,7 +142,7 @@ class RefreshStore:
                 continue
             if row is not None and verdict is Verdict.REUSED:
                 context = msgspec.structs.replace(ask.context, actor_id=row.user_id)
-                thefts.append((row.id, Ending(EndReason.REFRESH_REUSED, now, context)))
+                thefts.append(Theft(row.id, row.user_id, context))
                 del rows[row.id]
             decided.append(_REFUSALS[verdict])
         return decided
