@@ -1,13 +1,11 @@
-"""The issuer under load: key set, refresh and login beside Litestar, argon2 and simplejwt."""
+"""The issuer under load: key set, refresh and login beside bare servers and peers."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,6 +14,7 @@ from apostille_issuer.settings import Settings
 from bench import fresh
 from bench.issuer_targets import (
     CONNECTIONS,
+    RESIDENT_MEBIBYTES,
     Target,
     apostille,
     bare_litestar,
@@ -23,22 +22,21 @@ from bench.issuer_targets import (
     simplejwt,
 )
 from bench.load import Conversation
+from bench.loads import Load, latencies, rate_of
 from bench.oidc_provider import NoNode, oidc_provider
-from bench.processes import LoadGenerator, Server, cores, held_to
+from bench.processes import LoadGenerator, cores, held_to
 from bench.report import Section, Table
-from bench.rounds import MICROSECONDS, Measure, interleave
+from bench.rounds import CONTROL, Measure, interleave
 from bench.series import Better, Budget, Series
 from support.postgresql import NoPostgreSQL, running_server
 
 __all__ = ["measure_issuer"]
 
-ROUND_SECONDS = 0.7
 LOGIN_SECONDS = 1.0
 """Longer, for a login is slow by design."""
 
-LATENCY_SECONDS = 3.0
-
-RESIDENT_MEBIBYTES = 130.0
+P99_OVER_MEDIAN = 5.0
+"""Budget for the latency of a refresh at half load."""
 
 KEY_SET = Conversation(path="/.well-known/jwks.json")
 DOCUMENT = Conversation(path="/document")
@@ -58,15 +56,6 @@ LOGIN = "Apostille, login, SQLite"
 ARGON2 = "argon2id alone"
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    """What is said to whom."""
-
-    server: Server
-    conversations: Sequence[Conversation]
-    seconds: float = ROUND_SECONDS
-
-
 def measure_issuer() -> Section:
     """Measure all rates in the same rounds, then latencies at half of them."""
     section = Section("issuer", "The issuer under load")
@@ -77,12 +66,12 @@ def measure_issuer() -> Section:
         rates, busy = _rates(generator, loads)
         _judge(section, rates)
         section.tables.append(_busy_table(busy))
-        section.tables.append(_latencies(generator, loads, rates))
+        _judge_latencies(section, generator, loads, rates)
         _judge_memory(section, loads)
     return section
 
 
-def _start(stack: ExitStack, folder: Path, section: Section) -> dict[str, _Load]:
+def _start(stack: ExitStack, folder: Path, section: Section) -> dict[str, Load]:
     ours = stack.enter_context(apostille(folder / "apostille"))
     logged = stack.enter_context(apostille(folder / "apostille-logged", log_level="info"))
     answer = httpx.get(f"http://127.0.0.1:{ours.server.port}{KEY_SET.path}", trust_env=False)
@@ -91,15 +80,15 @@ def _start(stack: ExitStack, folder: Path, section: Section) -> dict[str, _Load]
     idle = stack.enter_context(nothing(folder))
     assert ours.login is not None
     loads = {
-        CEILING: _Load(idle.server, [DOCUMENT] * CONNECTIONS),
-        BARE_GET: _Load(bare.server, [DOCUMENT] * CONNECTIONS),
-        "control": _Load(bare.server, [DOCUMENT] * CONNECTIONS),
-        JWKS: _Load(ours.server, [KEY_SET] * CONNECTIONS),
-        BARE_POST: _Load(bare.server, [STRUCTS] * CONNECTIONS),
+        CEILING: Load(idle.server, [DOCUMENT] * CONNECTIONS),
+        BARE_GET: Load(bare.server, [DOCUMENT] * CONNECTIONS),
+        CONTROL: Load(bare.server, [DOCUMENT] * CONNECTIONS),
+        JWKS: Load(ours.server, [KEY_SET] * CONNECTIONS),
+        BARE_POST: Load(bare.server, [STRUCTS] * CONNECTIONS),
         REFRESH: _refreshes(ours),
         REFRESH_LOGGED: _refreshes(logged),
         SIMPLEJWT: _refreshes(theirs),
-        LOGIN: _Load(ours.server, [ours.login] * 4, LOGIN_SECONDS),
+        LOGIN: Load(ours.server, [ours.login] * 4, LOGIN_SECONDS),
     }
     server, generator = cores()
     section.notes.append(
@@ -118,7 +107,7 @@ def _start(stack: ExitStack, folder: Path, section: Section) -> dict[str, _Load]
 
 
 def _start_on_postgresql(
-    stack: ExitStack, folder: Path, section: Section, loads: dict[str, _Load]
+    stack: ExitStack, folder: Path, section: Section, loads: dict[str, Load]
 ) -> None:
     try:
         with held_to(cores()[0]):
@@ -133,29 +122,16 @@ def _start_on_postgresql(
     loads[SIMPLEJWT_PG] = _refreshes(theirs)
 
 
-def _refreshes(target: Target) -> _Load:
-    return _Load(target.server, target.refreshes)
+def _refreshes(target: Target) -> Load:
+    return Load(target.server, target.refreshes)
 
 
 def _rates(
-    generator: LoadGenerator, loads: dict[str, _Load]
+    generator: LoadGenerator, loads: dict[str, Load]
 ) -> tuple[dict[str, Series], dict[str, Series]]:
     """Return answers per second, and µs the server was busy for one of them."""
     busy: dict[str, list[float]] = {name: [] for name in loads}
-
-    def rate(name: str, load: _Load) -> Measure:
-        def measure() -> float:
-            before = load.server.busy_seconds()
-            outcome = generator.run(
-                name, load.server.port, load.conversations, seconds=load.seconds
-            )
-            spent = load.server.busy_seconds() - before
-            busy[name].append(spent / outcome.answers * MICROSECONDS)
-            return outcome.per_second
-
-        return measure
-
-    subjects = {name: rate(name, load) for name, load in loads.items()}
+    subjects = {name: rate_of(generator, name, load, busy[name]) for name, load in loads.items()}
     subjects[ARGON2] = _bare_argon2(busy.setdefault(ARGON2, []))
     for measure in subjects.values():  # connections, caches and byte code are warm
         measure()
@@ -183,7 +159,7 @@ def _bare_argon2(busy: list[float]) -> Measure:
 
 
 def _judge(section: Section, rates: dict[str, Series]) -> None:
-    noise = rates.pop("control").over(rates[BARE_GET])
+    noise = rates.pop(CONTROL).over(rates[BARE_GET])
     section.tables.append(Table("Rates", "1/s", rates, against=(BARE_GET,), noise=noise))
 
     def add(text: str, name: str, beside: str, limit: float) -> None:
@@ -198,7 +174,7 @@ def _judge(section: Section, rates: dict[str, Series]) -> None:
     add("refresh beside simplejwt, PostgreSQL", REFRESH_PG, SIMPLEJWT_PG, 6)
 
 
-def _judge_memory(section: Section, loads: dict[str, _Load]) -> None:
+def _judge_memory(section: Section, loads: dict[str, Load]) -> None:
     rows = {
         name.partition(",")[0]: Series.of([loads[name].server.resident_mebibytes()])
         for name in (REFRESH, SIMPLEJWT, OIDC_PROVIDER)
@@ -213,7 +189,7 @@ def _busy_table(busy: dict[str, Series]) -> Table:
     rows = {
         name: series
         for name, series in busy.items()
-        if name not in (CEILING, "control", REFRESH_PG, SIMPLEJWT_PG)
+        if name not in (CEILING, CONTROL, REFRESH_PG, SIMPLEJWT_PG)
     }
     return Table(
         "Processor time of the server for one answer",
@@ -225,39 +201,26 @@ def _busy_table(busy: dict[str, Series]) -> Table:
     )
 
 
-def _latencies(
-    generator: LoadGenerator, loads: dict[str, _Load], rates: dict[str, Series]
-) -> Table:
-    rows: dict[str, Series] = {}
-    for name in (
-        BARE_GET,
-        JWKS,
-        REFRESH,
-        SIMPLEJWT,
-        OIDC_PROVIDER,
-        REFRESH_PG,
-        SIMPLEJWT_PG,
-        LOGIN,
-    ):
-        if name not in loads:
-            continue
-        load = loads[name]
-        outcomes = [
-            generator.run(
-                name,
-                load.server.port,
-                load.conversations,
-                seconds=LATENCY_SECONDS / 3,
-                rate=rates[name].median / 2,
-            )
-            for _ in range(3)
-        ]
-        rows[f"{name}, median"] = Series.of([outcome.p50 for outcome in outcomes])
-        rows[f"{name}, 99th percentile"] = Series.of([outcome.p99 for outcome in outcomes])
-    return Table(
-        "Latency at half of these rates",
-        "ms",
-        rows,
-        note="Requests are sent on a schedule and timed from when they were due, so that a "
-        "server that falls behind is seen to.",
+def _judge_latencies(
+    section: Section, generator: LoadGenerator, loads: dict[str, Load], rates: dict[str, Series]
+) -> None:
+    chosen = (
+        *(BARE_GET, JWKS, REFRESH, SIMPLEJWT, OIDC_PROVIDER),
+        *(REFRESH_PG, SIMPLEJWT_PG, LOGIN),
     )
+    measured = latencies(generator, {name: loads[name] for name in chosen if name in loads}, rates)
+    rows: dict[str, Series] = {}
+    for name, found in measured.items():
+        rows[f"{name}, median"] = found.median
+        rows[f"{name}, 99th percentile"] = found.p99
+    note = (
+        "Requests are sent on a schedule and timed from when they were due, so that a "
+        "server that falls behind is seen to."
+    )
+    section.tables.append(Table("Latency at half of these rates", "ms", rows, note=note))
+    for name in (REFRESH, REFRESH_PG):
+        if name in measured:
+            dialect = name.rpartition(", ")[2]
+            text = f"refresh at half load, 99th percentile beside the median, {dialect}"
+            ratio = measured[name].p99.over(measured[name].median)
+            section.budgets.append(Budget(text, P99_OVER_MEDIAN, ratio))

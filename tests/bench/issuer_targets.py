@@ -17,14 +17,16 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from apostille_issuer.tour.processes import free_port
 from bench import fresh
 from bench.load import Conversation
-from bench.processes import Server, free_port, started
+from bench.processes import Server, started
 
 __all__ = [
     "CONNECTIONS",
     "LOGIN",
     "PASSWORD",
+    "RESIDENT_MEBIBYTES",
     "Target",
     "apostille",
     "apostille_server",
@@ -36,6 +38,9 @@ __all__ = [
 
 CONNECTIONS = 32
 """Connections, each with a session of its own, that a load comes over."""
+
+RESIDENT_MEBIBYTES = 130.0
+"""Budget for the memory of an issuer, ready or after load."""
 
 LOGIN, PASSWORD = "admin", "a password for the bench alone"
 CLERK = "clerk@example.com"

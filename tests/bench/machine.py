@@ -26,8 +26,10 @@ _PACKAGES = (
     "djangorestframework-simplejwt",
     "flask-jwt-extended",
     "uvicorn",
+    "uvloop",
     "gunicorn",
     "sqlalchemy",
+    "psycopg",
     "argon2-cffi",
 )
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import httpx
 
+from apostille_issuer.tour.processes import free_port
 from bench.fresh import TESTS
 from bench.issuer_targets import CONNECTIONS, Target
 from bench.load import Conversation
-from bench.processes import free_port, started
+from bench.processes import started
 
 __all__ = ["NoNode", "oidc_provider"]
 

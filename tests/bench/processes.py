@@ -18,7 +18,7 @@ import msgspec
 from bench import fresh
 from bench.load import Conversation, Order, Outcome, Refused
 
-__all__ = ["LoadGenerator", "Server", "cores", "free_port", "held_to", "started"]
+__all__ = ["LoadGenerator", "Server", "cores", "held_to", "started"]
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -39,13 +39,6 @@ def held_to(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from typing import TypeVar
 
 from bench.series import Series
 
-__all__ = ["MICROSECONDS", "ROUNDS", "Measure", "calls_over", "clock", "interleave"]
+__all__ = ["CONTROL", "MICROSECONDS", "ROUNDS", "Measure", "calls_over", "clock", "interleave"]
 
 ROUNDS = 7
 
 MICROSECONDS = 1e6
+
+CONTROL = "control"
+"""A subject that does what another one does: how far the two come apart is the noise."""
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import uvloop
 
 from bench.in_process import Route
 from bench.report import Section, Table
-from bench.rounds import MICROSECONDS, Measure, clock, interleave
+from bench.rounds import CONTROL, MICROSECONDS, Measure, clock, interleave
 from bench.routes_django import django_routes
 from bench.routes_fastapi import fastapi_routes
 from bench.routes_flask import flask_routes
@@ -62,12 +62,12 @@ def _measure_framework(
         route(same[:3])
         if name == UNPROTECTED:
             subjects[name] = _requests(route, lambda: [None] * REQUESTS)
-            subjects["control"] = _requests(route, lambda: [None] * REQUESTS)
+            subjects[CONTROL] = _requests(route, lambda: [None] * REQUESTS)
         else:
             subjects[f"{name}, the same token again"] = _requests(route, lambda: same)
             subjects[f"{name}, every token new"] = _requests(route, lambda: mint.tokens(REQUESTS))
     rows = interleave(subjects)
-    noise = rows.pop("control").over(rows[UNPROTECTED])
+    noise = rows.pop(CONTROL).over(rows[UNPROTECTED])
     section.tables.append(Table(framework, "µs", rows, above=UNPROTECTED, noise=noise))
     if framework == "FastAPI":
         above = rows[f"{OURS}, the same token again"].minus(rows[UNPROTECTED])

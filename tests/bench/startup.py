@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench.issuer_targets import apostille_server, simplejwt_server
+from bench.issuer_targets import RESIDENT_MEBIBYTES, apostille_server, simplejwt_server
 from bench.report import Section, Table
 from bench.rounds import ROUNDS
 from bench.series import Budget, Series
@@ -14,7 +14,6 @@ from bench.series import Budget, Series
 __all__ = ["measure_startup"]
 
 READY_SECONDS = 2.0
-RESIDENT_MEBIBYTES = 130.0
 
 FIRST = "Apostille, first start: tables, keys and superuser made"
 AGAIN = "Apostille, later start"

@@ -10,7 +10,7 @@ from apostille import Verifier
 from apostille_contracts.claims import Algorithm
 from bench.imports import import_table
 from bench.report import Section, Table
-from bench.rounds import Measure, calls_over, interleave
+from bench.rounds import CONTROL, Measure, calls_over, interleave
 from bench.series import Budget
 from bench.token_cache import cache_tables
 from bench.tokens import AUDIENCE, ISSUER, Mint
@@ -80,9 +80,9 @@ def _measure_algorithm(section: Section, algorithm: Algorithm) -> None:
         plain = replace(mint, with_status=False)
         subjects[AGAIN] = calls_over(lambda: _again(plain, plain.token()))
         subjects[AGAIN_STATUS] = calls_over(lambda: _again(mint, tokens[0]))
-        subjects["control"] = calls_over(bare_all)
+        subjects[CONTROL] = calls_over(bare_all)
         rows = interleave(subjects)
-    noise = rows.pop("control").over(rows[BARE])
+    noise = rows.pop(CONTROL).over(rows[BARE])
     section.tables.append(
         Table(
             f"{algorithm}, tokens of {len(tokens[0]):,} characters",

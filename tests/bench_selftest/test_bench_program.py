@@ -1,0 +1,89 @@
+"""``python -m bench``: what it takes, and what it does without measuring."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as program
+from bench.report import Section, Table
+from bench.series import Budget, Series
+
+
+@pytest.fixture
+def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it writes, with sections that measure nothing."""
+    path = tmp_path / "performance.md"
+    monkeypatch.setattr(program, "DOCUMENT", path)
+    monkeypatch.setattr(program, "_measure", _measured)
+    return path
+
+
+def _measured(name: str) -> Section:
+    figure = Series.of([3.0])
+    section = Section(name, f"About {name}")
+    section.notes.append(f"How {name} is measured.")
+    section.tables.append(Table("Title", "µs", {"ours": figure}))
+    section.budgets.append(Budget(f"work of {name}", 2.0, figure, unit="µs"))
+    return section
+
+
+@pytest.mark.parametrize("name", program.SECTIONS)
+def test_every_section_has_its_module(name: str) -> None:
+    # Not imported: what some of them measure is installed for the bench alone.
+    found = find_spec(f"bench.{name}")
+    assert found is not None
+    assert found.origin is not None
+    assert f"\ndef measure_{name}(" in Path(found.origin).read_text()
+
+
+def test_the_program_names_its_sections() -> None:
+    assert program.__doc__ is not None
+    for name in program.SECTIONS:
+        assert f"[{name}]" in program.__doc__
+
+
+def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(["verify", "everything"])
+    assert ended.value.code == 2
+    assert "'everything'" in capsys.readouterr().err
+
+
+def test_the_document_is_written_of_a_whole_run_alone(
+    document: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["--write", "verify"]) == 2
+    assert not document.exists()
+    assert "all sections" in capsys.readouterr().err
+
+
+def test_the_document_is_what_is_printed(
+    document: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["--write"]) == 0
+    written = document.read_text()
+    assert written.startswith("# Performance\n")
+    for line in capsys.readouterr().out.splitlines():
+        assert line in written
+    for name in program.SECTIONS:
+        assert f"\n## About {name}\n" in written
+        assert f"| work of {name} | ≤ 2.00 µs | 3.00 µs | 3.00 to 3.00 | MISSED |" in written
+
+
+def test_one_section_is_measured_and_shown_without_writing(
+    document: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["routes"]) == 0
+    shown = capsys.readouterr().out
+    assert "## About routes" in shown
+    assert "About verify" not in shown
+    assert not document.exists()
+
+
+@pytest.mark.usefixtures("document")
+def test_a_missed_budget_fails_a_strict_run_alone() -> None:
+    assert program.main(["routes", "--strict"]) == 1
+    assert program.main(["routes"]) == 0
