@@ -6,14 +6,31 @@ Imported by this domain alone, and by the migrations' metadata.
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, Uuid, column, table
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Uuid,
+    column,
+    false,
+    table,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from apostille_contracts.permissions import MAX_PERMISSION_LENGTH
-from apostille_issuer.db.types import Base, new_id
+from apostille_issuer.db.types import Base, JsonDocument, new_id
 
 __all__ = [
+    "LINEAGE",
+    "MEMBERSHIPS",
+    "ORGANIZATIONS",
+    "TENANTS",
     "USERS",
+    "MembershipRole",
     "Permission",
     "PolicyRevision",
     "Role",
@@ -28,6 +45,29 @@ NAME_LENGTH = 63
 
 USERS = table("users", column("id", Uuid), column("state", String), column("password_hash", String))
 """What this domain must know of a user, and all it may: the row is the accounts'."""
+
+TENANTS = table("tenants", column("id", Uuid), column("state", String), column("plan", String))
+ORGANIZATIONS = table(
+    "organizations", column("id", Uuid), column("tenant_id", Uuid), column("state", String)
+)
+LINEAGE = table(
+    "organization_lineage",
+    column("organization_id", Uuid),
+    column("ancestor_id", Uuid),
+    column("tenant_id", Uuid),
+    column("distance", Integer),
+)
+MEMBERSHIPS = table(
+    "memberships",
+    column("id", Uuid),
+    column("tenant_id", Uuid),
+    column("organization_id", Uuid),
+    column("user_id", Uuid),
+    column("state", String),
+    column("plan", String),
+    column("scopes", JsonDocument),
+)
+"""And what it must know of tenancy: whose the rows of these four are."""
 
 
 def _name(length: int) -> String:
@@ -97,14 +137,47 @@ class ServicePermission(Base):
 
 
 class Role(Base):
-    """A named set of grants; ``system`` roles are seeded and protected."""
+    """A named set of grants; ``system`` roles are seeded and protected.
+
+    A role with an organization is for that one and those below it. Within a
+    tenant no two roles have the same name, nor the name of one that is for all.
+    """
 
     __tablename__ = "roles"
+    __table_args__ = (
+        CheckConstraint(
+            "(tenant_id IS NULL) = (organization_id IS NULL)", name="tenant_of_organization"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "organization_id"],
+            ["organizations.tenant_id", "organizations.id"],
+            ondelete="CASCADE",
+        ),
+        Index(
+            "uq_roles_name_for_all",
+            "name",
+            unique=True,
+            sqlite_where=text("tenant_id IS NULL"),
+            postgresql_where=text("tenant_id IS NULL"),
+        ),
+        Index(
+            "uq_roles_name_in_tenant",
+            *("tenant_id", "name"),
+            unique=True,
+            sqlite_where=text("tenant_id IS NOT NULL"),
+            postgresql_where=text("tenant_id IS NOT NULL"),
+        ),
+        Index("ix_roles_organization_id", "organization_id"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(_name(NAME_LENGTH), unique=True)
+    tenant_id: Mapped[uuid.UUID | None]
+    organization_id: Mapped[uuid.UUID | None]
+    name: Mapped[str] = mapped_column(_name(NAME_LENGTH))
     description: Mapped[str] = mapped_column(String(500), default="")
     system: Mapped[bool] = mapped_column(default=False)
+    inherited: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether who has it in an organization has it in all below that one, too."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -123,6 +196,8 @@ class RoleGrant(Base):
     )
     grant: Mapped[str] = mapped_column(_name(MAX_PERMISSION_LENGTH), primary_key=True, index=True)
     effect: Mapped[str] = mapped_column(String(5), primary_key=True)
+    tenant_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    """The role's."""
 
 
 class UserRole(Base):
@@ -136,6 +211,29 @@ class UserRole(Base):
     role_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True
     )
+    created_at: Mapped[datetime]
+    granted_by: Mapped[uuid.UUID | None]
+    """Who assigned it; no reference, since it outlives that account."""
+
+
+class MembershipRole(Base):
+    """A role that a user has in an organization."""
+
+    __tablename__ = "membership_roles"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "membership_id"],
+            ["memberships.tenant_id", "memberships.id"],
+            ondelete="CASCADE",
+        ),
+        Index("ix_membership_roles_tenant_id", "tenant_id"),
+    )
+
+    membership_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    role_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    tenant_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime]
     granted_by: Mapped[uuid.UUID | None]
     """Who assigned it; no reference, since it outlives that account."""

@@ -25,7 +25,10 @@ class User(Base):
     """A person who can log in. Roles, tenants and policy live elsewhere."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint("state IN ('active', 'disabled')", name="state"),)
+    __table_args__ = (
+        CheckConstraint("state IN ('active', 'disabled')", name="state"),
+        CheckConstraint("kind IN ('person', 'service')", name="kind"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     login: Mapped[str] = mapped_column(String(MAX_LOGIN_LENGTH))
@@ -35,6 +38,8 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     """A PHC string; without one there is no login by password."""
     state: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(16), default="person", server_default="person")
+    """``service`` is a service account: it never has a password; see the clients domain."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     password_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

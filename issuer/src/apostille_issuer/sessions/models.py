@@ -6,7 +6,7 @@ Imported by this domain alone, and by the migrations' metadata.
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, String
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from apostille_issuer.db.types import Base, JsonDocument, UtcDateTime, new_id
@@ -24,12 +24,28 @@ class LoginSession(Base):
     """
 
     __tablename__ = "sessions"
-    __table_args__ = (CheckConstraint("generation >= 0", name="generation"),)
+    __table_args__ = (
+        CheckConstraint("generation >= 0", name="generation"),
+        CheckConstraint(
+            "(tenant_id IS NULL) = (organization_id IS NULL)", name="tenant_of_organization"
+        ),
+        # With the organization goes the session: one without speaks for the platform.
+        ForeignKeyConstraint(
+            ["tenant_id", "organization_id"],
+            ["organizations.tenant_id", "organizations.id"],
+            ondelete="CASCADE",
+        ),
+        Index("ix_sessions_tenant_id", "tenant_id"),
+        Index("ix_sessions_organization_id", "organization_id"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), index=True
     )
+    tenant_id: Mapped[uuid.UUID | None]
+    organization_id: Mapped[uuid.UUID | None]
+    """The organization that its tokens speak for, if any."""
     client_id: Mapped[str] = mapped_column(String(255))
     audience: Mapped[list[str] | None] = mapped_column(JsonDocument)
     """The audiences the login was narrowed to; ``None`` is all there are."""

@@ -1,0 +1,1 @@
+"""Tenants, their organizations, and who belongs to them."""
