@@ -36,7 +36,7 @@ from apostille_issuer.notifications.controllers import OwnNotificationController
 from apostille_issuer.operations.discovery import Discovery
 from apostille_issuer.operations.documentation import documentation_routes, openapi_config
 from apostille_issuer.operations.health import health_routes
-from apostille_issuer.sessions.controllers import SessionController
+from apostille_issuer.sessions.controllers import SessionController, plain_posts
 from apostille_issuer.sessions.cookies import ACCESS_COOKIE
 from apostille_issuer.sessions.oauth import OAuthTokens
 from apostille_issuer.sessions.oauth_controllers import (
@@ -75,6 +75,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
     app = IssuerApplication(
         settings,
         documents=(discovery.documents(), issuer.status),
+        plain=plain_posts(issuer.sessions),
         route_handlers=[
             discovery.routes(),
             health_routes(issuer.database, issuer.keys),

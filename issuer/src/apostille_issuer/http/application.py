@@ -12,6 +12,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 
 from apostille_issuer.http.documents import Documents
 from apostille_issuer.http.edge import Edge
+from apostille_issuer.http.plain import PlainPost
 from apostille_issuer.http.problems import EXCEPTION_HANDLERS
 from apostille_issuer.http.proxies import TrustedProxies
 from apostille_issuer.http.request import IssuerRequest
@@ -28,6 +29,7 @@ class IssuerApplication(Litestar):
         settings: Settings,
         *,
         documents: Sequence[Documents] = (),
+        plain: Sequence[PlainPost] = (),
         **options: Any,
     ) -> None:
         """Build the application.
@@ -35,6 +37,7 @@ class IssuerApplication(Litestar):
         Args:
             settings: Which proxies to believe, and how long bodies may be.
             documents: What is answered without routing, by exact path.
+            plain: The same for ``POST``, where the request has its plain form.
             options: As for Litestar.
         """
         super().__init__(
@@ -45,11 +48,14 @@ class IssuerApplication(Litestar):
             logging_config=None,
             **options,
         )
+        app = self.asgi_handler
+        most = settings.max_body_bytes
         self.asgi_handler = Edge(
-            self.asgi_handler,
+            app,
             TrustedProxies(settings.trusted_proxies),
             https=urlsplit(settings.issuer_url).scheme == "https",
             documents=documents,
+            posts={post.path: post.before(app, max_body_bytes=most) for post in plain},
         )
 
     @staticmethod

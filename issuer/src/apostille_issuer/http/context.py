@@ -6,9 +6,10 @@ import uuid
 from typing import Any
 
 from litestar import Request
+from litestar.types import Scope
 from msgspec import Struct
 
-__all__ = ["COMMAND_LINE", "RequestContext", "provide_context"]
+__all__ = ["COMMAND_LINE", "RequestContext", "context_of", "provide_context"]
 
 MAX_USER_AGENT = 256
 
@@ -35,22 +36,33 @@ COMMAND_LINE = RequestContext(request_id="command-line", user_agent="apostille-i
 
 def provide_context(request: Request[Any, Any, Any]) -> RequestContext:
     """Return the context of *request*; handlers ask for it as ``context``."""
-    state = request.scope["state"]
+    return context_of(request.scope)
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """Return the context of a request that has passed the outermost layer."""
+    state = scope["state"]
     return RequestContext(
         address=state["address"],
-        user_agent=_printable(request.headers.get("user-agent")),
+        user_agent=_user_agent(scope),
         request_id=state["request_id"],
-        actor_id=_actor(request),
+        actor_id=_actor(scope),
     )
 
 
-def _printable(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return "".join(c if c.isprintable() else "?" for c in text[:MAX_USER_AGENT])
+def _user_agent(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            return _printable(value.decode("latin-1"))
+    return None
 
 
-def _actor(request: Request[Any, Any, Any]) -> uuid.UUID | None:
+def _printable(text: str) -> str:
+    text = text[:MAX_USER_AGENT]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _actor(scope: Scope) -> uuid.UUID | None:
     """Return who the guard has verified; subjects of this issuer are UUIDs."""
-    principal = request.scope.get("user")
+    principal = scope.get("user")
     return uuid.UUID(principal.subject) if principal is not None else None

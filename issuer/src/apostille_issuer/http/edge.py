@@ -2,7 +2,8 @@
 
 It wraps the whole application, since Litestar's own middleware does not see
 requests that match no route. Public documents, which every service asks for
-again and again, are answered here, at a third of what a route costs.
+again and again, are answered here, at a third of what a route costs; and so is
+what people's programs ask all the time (:mod:`.plain`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -65,6 +66,7 @@ class Edge:
         *,
         https: bool,
         documents: Sequence[Documents],
+        posts: Mapping[str, ASGIApp],
     ) -> None:
         """Wrap an application.
 
@@ -73,9 +75,11 @@ class Edge:
             proxies: Whose forwarded headers to believe.
             https: Whether clients reach it by https.
             documents: What is answered here, by exact path; the first that has it.
+            posts: What answers ``POST`` in place of the application, by exact path.
         """
         self._app = app
         self._documents = documents
+        self._posts = posts
         self._proxies = proxies
         self._always = (*SECURITY_HEADERS, STRICT_TRANSPORT) if https else SECURITY_HEADERS
 
@@ -111,6 +115,8 @@ class Edge:
         """Return the document that is asked for, a refusal, or the application."""
         if not _names_a_host(scope):
             return _BAD_HOST
+        if scope["method"] == "POST":
+            return self._posts.get(scope["path"], self._app)
         if scope["method"] != "GET":
             return self._app
         try:

@@ -25,7 +25,7 @@ from apostille_contracts.problems import (
 )
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["EXCEPTION_HANDLERS", "problem_response"]
+__all__ = ["EXCEPTION_HANDLERS", "problem_of", "problem_response"]
 
 logger = logging.getLogger("apostille_issuer.errors")
 
@@ -90,6 +90,13 @@ def unexpected_error(request: Request[Any, Any, Any], error: Exception) -> Respo
     request_id = request.scope["state"].get("request_id")
     logger.error("unhandled error", exc_info=error, extra={"request_id": request_id})
     return problem_response(Problem.of(ProblemCode.INTERNAL_ERROR, request_id=request_id))
+
+
+def problem_of(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer for what a service raised, where no route is there to hand it on."""
+    if isinstance(error, IssuerProblem):
+        return issuer_problem(request, error)
+    return unexpected_error(request, error)
 
 
 def _has_body(request: Request[Any, Any, Any]) -> bool:

@@ -14,6 +14,7 @@ from apostille_adapters.litestar import EXCLUDE_FROM_AUTH
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.http.answers import reading
 from apostille_issuer.http.context import RequestContext
+from apostille_issuer.http.plain import PlainPost
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions import cookies
 from apostille_issuer.sessions.schemas import (
@@ -25,7 +26,7 @@ from apostille_issuer.sessions.schemas import (
 )
 from apostille_issuer.sessions.service import SessionService
 
-__all__ = ["SessionController"]
+__all__ = ["SessionController", "plain_posts"]
 
 Sessions: TypeAlias = NamedDependency[SessionService]
 Context: TypeAlias = NamedDependency[RequestContext]
@@ -149,3 +150,18 @@ class SessionController(Controller):
                 user_id = uuid.UUID(principal.subject)
                 await sessions.end(uuid.UUID(principal.session), context, user_id=user_id)
         return Response(None, cookies=cookies.forget() if by_cookie else [])
+
+
+def plain_posts(sessions: SessionService) -> list[PlainPost]:
+    """Return what is asked most, for requests in their plain form: tokens in bodies."""
+
+    async def refresh(data: RefreshRequest, context: RequestContext) -> TokenSet:
+        return await sessions.refresh(data.refresh_token, context)
+
+    def in_body(data: LoginRequest) -> bool:
+        return data.transport == "body"
+
+    return [
+        PlainPost("/v1/auth/refresh", RefreshRequest, refresh),
+        PlainPost("/v1/auth/login", LoginRequest, sessions.login, if_=in_body),
+    ]
