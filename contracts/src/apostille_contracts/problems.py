@@ -55,6 +55,20 @@ class ProblemCode(StrEnum):
     PROTECTED = "protected"
     GRANT_EXCEEDS_OWN = "grant_exceeds_own"
     LAST_SUPERUSER = "last_superuser"
+    PLATFORM_ONLY = "platform_only"
+    NOT_A_MEMBER = "not_a_member"
+    ORGANIZATION_INACTIVE = "organization_inactive"
+    ORGANIZATION_TOO_DEEP = "organization_too_deep"
+    ORGANIZATION_CYCLE = "organization_cycle"
+    SEATS_EXHAUSTED = "seats_exhausted"
+    LAST_ADMINISTRATOR = "last_administrator"
+    DOMAIN_TAKEN = "domain_taken"
+    DOMAIN_UNVERIFIED = "domain_unverified"
+    ALREADY_A_MEMBER = "already_a_member"
+    INVALID_INVITATION = "invalid_invitation"
+    INVITATION_EXPIRED = "invitation_expired"
+    INVITATION_ENDED = "invitation_ended"
+    ADDRESS_MISMATCH = "address_mismatch"
     INVALID_CREDENTIALS = "invalid_credentials"
     INVALID_REFRESH_TOKEN = "invalid_refresh_token"  # noqa: S105
     REFRESH_TOKEN_REUSED = "refresh_token_reused"  # noqa: S105
@@ -150,6 +164,43 @@ SPECS: MappingProxyType[ProblemCode, ProblemSpec] = MappingProxyType(
             HTTPStatus.FORBIDDEN, "You cannot grant permissions that you do not hold."
         ),
         ProblemCode.LAST_SUPERUSER: _spec(_CONFLICT, "The last superuser cannot be removed."),
+        ProblemCode.PLATFORM_ONLY: _spec(
+            HTTPStatus.FORBIDDEN,
+            "This takes an access token that speaks for no organization; log in without one.",
+        ),
+        ProblemCode.NOT_A_MEMBER: _spec(
+            HTTPStatus.FORBIDDEN, "You are not a member of that organization."
+        ),
+        ProblemCode.ORGANIZATION_INACTIVE: _spec(
+            _CONFLICT, "The organization, one above it, or its tenant is not active."
+        ),
+        ProblemCode.ORGANIZATION_TOO_DEEP: _spec(
+            _CONFLICT, "The tree of organizations would be more than 8 deep."
+        ),
+        ProblemCode.ORGANIZATION_CYCLE: _spec(
+            _CONFLICT, "An organization cannot be below itself, nor can the root be moved."
+        ),
+        ProblemCode.SEATS_EXHAUSTED: _spec(_CONFLICT, "The tenant has no seat left."),
+        ProblemCode.LAST_ADMINISTRATOR: _spec(
+            _CONFLICT, "The last administrator of the tenant cannot be removed."
+        ),
+        ProblemCode.DOMAIN_TAKEN: _spec(_CONFLICT, "The host name belongs to another tenant."),
+        ProblemCode.DOMAIN_UNVERIFIED: _spec(
+            _CONFLICT, "The DNS does not show that the host name is the tenant's."
+        ),
+        ProblemCode.ALREADY_A_MEMBER: _spec(_CONFLICT, "The person is already a member."),
+        ProblemCode.INVALID_INVITATION: _spec(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "The invitation is not valid."
+        ),
+        ProblemCode.INVITATION_EXPIRED: _spec(
+            HTTPStatus.GONE, "The invitation has expired; ask for a new one."
+        ),
+        ProblemCode.INVITATION_ENDED: _spec(
+            HTTPStatus.GONE, "The invitation has been accepted, revoked or sent anew."
+        ),
+        ProblemCode.ADDRESS_MISMATCH: _spec(
+            HTTPStatus.FORBIDDEN, "The invitation is for another address than the account's."
+        ),
         ProblemCode.INVALID_CREDENTIALS: _spec(
             _UNAUTHORIZED, "The login name or the password is wrong."
         ),

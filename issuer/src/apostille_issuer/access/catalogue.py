@@ -9,7 +9,14 @@ from typing import Final
 from apostille_contracts.manifest import SuggestedRole
 from apostille_contracts.permissions import EVERYTHING
 
-__all__ = ["ISSUER_PERMISSIONS", "ISSUER_SERVICE", "SYSTEM_ROLES", "IssuerPermission", "SystemRole"]
+__all__ = [
+    "INHERITED_ROLES",
+    "ISSUER_PERMISSIONS",
+    "ISSUER_SERVICE",
+    "SYSTEM_ROLES",
+    "IssuerPermission",
+    "SystemRole",
+]
 
 ISSUER_SERVICE: Final = "apostille"
 """Name of the issuer itself among the services; its audience is a setting."""
@@ -31,6 +38,16 @@ class IssuerPermission(StrEnum):
     SESSIONS_READ = "iam.sessions.read"
     SESSIONS_WRITE = "iam.sessions.write"
     AUDIT_READ = "iam.audit.read"
+    TENANTS_READ = "iam.tenants.read"
+    TENANTS_WRITE = "iam.tenants.write"
+    ORGANIZATIONS_READ = "iam.organizations.read"
+    ORGANIZATIONS_WRITE = "iam.organizations.write"
+    MEMBERS_READ = "iam.members.read"
+    MEMBERS_WRITE = "iam.members.write"
+    INVITATIONS_READ = "iam.invitations.read"
+    INVITATIONS_WRITE = "iam.invitations.write"
+    CLIENTS_READ = "iam.clients.read"
+    CLIENTS_WRITE = "iam.clients.write"
 
 
 ISSUER_PERMISSIONS: MappingProxyType[str, str] = MappingProxyType(
@@ -48,6 +65,16 @@ ISSUER_PERMISSIONS: MappingProxyType[str, str] = MappingProxyType(
         IssuerPermission.SESSIONS_READ.value: "See other people's sessions",
         IssuerPermission.SESSIONS_WRITE.value: "End other people's sessions",
         IssuerPermission.AUDIT_READ.value: "Read the audit trail",
+        IssuerPermission.TENANTS_READ.value: "See tenants, their settings and domains",
+        IssuerPermission.TENANTS_WRITE.value: "Create, change, suspend and delete tenants",
+        IssuerPermission.ORGANIZATIONS_READ.value: "See organizations and their settings",
+        IssuerPermission.ORGANIZATIONS_WRITE.value: "Create, change, move and delete organizations",
+        IssuerPermission.MEMBERS_READ.value: "See who belongs to organizations, with what roles",
+        IssuerPermission.MEMBERS_WRITE.value: "Add, change and remove members; give them roles",
+        IssuerPermission.INVITATIONS_READ.value: "See invitations",
+        IssuerPermission.INVITATIONS_WRITE.value: "Invite people, and revoke invitations",
+        IssuerPermission.CLIENTS_READ.value: "See service accounts and their API keys",
+        IssuerPermission.CLIENTS_WRITE.value: "Change service accounts and their API keys",
     }
 )
 """Every permission of the issuer with its description."""
@@ -79,3 +106,6 @@ SYSTEM_ROLES: MappingProxyType[SystemRole, SuggestedRole] = MappingProxyType(
     }
 )
 """Description and grants of each system role."""
+
+INHERITED_ROLES: Final = frozenset({SystemRole.ADMIN})
+"""System roles that who has them in an organization has in all below that one, too."""

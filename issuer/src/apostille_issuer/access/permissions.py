@@ -24,6 +24,7 @@ from apostille_issuer.access.naming import (
 )
 from apostille_issuer.access.policy import Policy
 from apostille_issuer.access.schemas import PermissionDraft, PermissionPatch, PermissionView
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
@@ -45,7 +46,7 @@ class Permissions:
     async def page(self, *, cursor: str | None, limit: int) -> Page[PermissionView]:
         """Return a page of the catalogue in order of names, hence by module."""
         statement = _PERMISSIONS.where(Permission.name > key_of(cursor)).order_by(Permission.name)
-        async with self._policy.database.read() as session:
+        async with self._policy.database.read(EVERY_TENANT) as session:
             rows = (await session.execute(statement.limit(limit + 1))).all()
         return page_of(rows, limit, view=_view, key=lambda row: row.Permission.name)
 
@@ -100,7 +101,7 @@ class Permissions:
         Raises:
             IssuerProblem: ``not_found``.
         """
-        async with self._policy.database.read() as session:
+        async with self._policy.database.read(EVERY_TENANT) as session:
             return _view(await _find(session, known_permission_name(name)))
 
     async def update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -18,6 +18,7 @@ from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.audit.service import AuditTrail, Details
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT, Reach
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
@@ -28,6 +29,7 @@ __all__ = [
     "RightsWatch",
     "hold_policy",
     "lock_policy",
+    "require_held",
     "require_may_manage",
     "rights_of",
 ]
@@ -65,8 +67,19 @@ _HOLD = select(PolicyRevision.id).with_for_update(read=True)
 class RightsWatch(Protocol):
     """Who has to know when somebody's rights change: tokens say what they were."""
 
-    async def rights_changed(self, session: AsyncSession, users: Select[uuid.UUID]) -> None:
-        """Void what says otherwise, in the transaction that changes the rights of *users*."""
+    async def rights_changed(
+        self,
+        session: AsyncSession,
+        users: Select[uuid.UUID],
+        within: Select[uuid.UUID] | None = None,
+    ) -> None:
+        """Void what says otherwise, in the transaction that changes the rights of *users*.
+
+        Args:
+            session: That transaction.
+            users: Whose rights change.
+            within: The organizations in which they do; everywhere, by default.
+        """
 
 
 async def rights_of(session: AsyncSession, user_id: uuid.UUID | None) -> Rights:
@@ -112,6 +125,16 @@ async def require_may_manage(
             raise IssuerProblem(ProblemCode.GRANT_EXCEEDS_OWN, missing=missing)
 
 
+def require_held(own: Rights, grants: Iterable[str]) -> None:
+    """Let nobody hand on what he does not hold.
+
+    Raises:
+        IssuerProblem: ``grant_exceeds_own``, naming what is missing.
+    """
+    if missing := own.missing(grants):
+        raise IssuerProblem(ProblemCode.GRANT_EXCEEDS_OWN, missing=missing)
+
+
 class Change:
     """A change of policy under way."""
 
@@ -146,8 +169,7 @@ class Change:
         if not grants:
             return
         own = await rights_of(self.session, self._context.actor_id)
-        if missing := own.missing(grants):
-            raise IssuerProblem(ProblemCode.GRANT_EXCEEDS_OWN, missing=missing)
+        require_held(own, grants)
 
     async def require_may_manage(self, users: Select[uuid.UUID]) -> None:
         """Let nobody change what those may do who have more rights over the issuer than he.
@@ -157,9 +179,14 @@ class Change:
         """
         await require_may_manage(self.session, self._context.actor_id, users)
 
-    async def rights_changed(self, users: Select[uuid.UUID]) -> None:
-        """Void the access tokens of whoever *users* finds, now, for this change."""
-        await self._watch.rights_changed(self.session, users)
+    async def rights_changed(
+        self, users: Select[uuid.UUID], within: Select[uuid.UUID] | None = None
+    ) -> None:
+        """Void the access tokens of whoever *users* finds, now, for this change.
+
+        With *within*, those alone that speak for one of these organizations.
+        """
+        await self._watch.rights_changed(self.session, users, within)
 
     def record(
         self,
@@ -200,7 +227,12 @@ class Policy:
 
     @asynccontextmanager
     async def change(
-        self, context: RequestContext, tag: EventTag, target: str
+        self,
+        context: RequestContext,
+        tag: EventTag,
+        target: str,
+        *,
+        reach: Reach = EVERY_TENANT,
     ) -> AsyncIterator[Change]:
         """Open a locked transaction in which policy may change.
 
@@ -209,9 +241,10 @@ class Policy:
             tag: What is attempted: if it is refused for want of rights, that
                 is recorded in a transaction of its own.
             target: On what.
+            reach: The tenant whose policy may change, and no other's; all, by default.
         """
         try:
-            async with self.database.begin() as session:
+            async with self.database.begin(reach) as session:
                 revision = await lock_policy(session)
                 change = Change(session, self._audit, self._watch, context)
                 yield change
@@ -225,7 +258,7 @@ class Policy:
     async def _record_refusal(
         self, context: RequestContext, tag: EventTag, target: str, problem: IssuerProblem
     ) -> None:
-        async with self.database.begin() as session:
+        async with self.database.begin(context.tenant_id) as session:
             self._audit.record(
                 session,
                 tag,

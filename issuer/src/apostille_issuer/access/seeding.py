@@ -10,7 +10,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
-from apostille_issuer.access.catalogue import ISSUER_PERMISSIONS, ISSUER_SERVICE, SYSTEM_ROLES
+from apostille_issuer.access.catalogue import (
+    INHERITED_ROLES,
+    ISSUER_PERMISSIONS,
+    ISSUER_SERVICE,
+    SYSTEM_ROLES,
+)
 from apostille_issuer.access.models import (
     Permission,
     PolicyRevision,
@@ -28,7 +33,7 @@ from apostille_issuer.problems import StartupError
 
 __all__ = ["seed"]
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Version of the issuer's own permissions; grows when they do."""
 
 
@@ -140,12 +145,20 @@ async def _seed_roles(session: AsyncSession, audit: AuditTrail, now: datetime) -
         role = present.get(name)
         created = role is None
         if role is None:
-            role = Role(id=new_id(), name=name.value, system=True, created_at=now)
+            role = Role(
+                id=new_id(),
+                name=name.value,
+                system=True,
+                inherited=name in INHERITED_ROLES,
+                created_at=now,
+            )
             role.description, role.updated_at = wanted.description, now
             session.add(role)
             await session.flush()
+        inherited = name in INHERITED_ROLES
+        moved, role.inherited = role.inherited != inherited, inherited
         missing = [grant for grant in wanted.allow if (role.id, grant) not in held]
-        if not (created or missing):
+        if not (created or missing or moved):
             continue
         grown = True
         session.add_all(

@@ -31,6 +31,7 @@ from apostille_issuer.access.superusers import active_superusers, require_anothe
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 
 __all__ = ["AccessService"]
@@ -149,7 +150,7 @@ class AccessService:
         Raises:
             IssuerProblem: ``not_found``, ``unknown_audience``.
         """
-        async with self._policy.database.read() as session:
+        async with self._policy.database.read(EVERY_TENANT) as session:
             await require_user(session, user_id)
             (held,) = await self._resolver.resolve(session, [(user_id, audiences)])
         return EffectivePermissions(

@@ -26,6 +26,7 @@ from apostille_issuer.access.naming import module_of, reference
 from apostille_issuer.access.permissions import in_use, owners_of_modules, users_of, wildcards_on
 from apostille_issuer.access.policy import Policy
 from apostille_issuer.access.schemas import ManifestChanges, ServiceOutcome, ServiceView
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
 from apostille_issuer.problems import IssuerProblem
@@ -43,7 +44,7 @@ class Services:
     async def page(self, *, cursor: str | None, limit: int) -> Page[ServiceView]:
         """Return a page of services in order of their names."""
         statement = select(Service).where(Service.name > key_of(cursor)).order_by(Service.name)
-        async with self._policy.database.read() as session:
+        async with self._policy.database.read(EVERY_TENANT) as session:
             services = (await session.scalars(statement.limit(limit + 1))).all()
             declared = await _declared_by(session, services[:limit])
         return page_of(
@@ -59,7 +60,7 @@ class Services:
         Raises:
             IssuerProblem: ``not_found``.
         """
-        async with self._policy.database.read() as session:
+        async with self._policy.database.read(EVERY_TENANT) as session:
             found = await _find(session, service)
             return _view(found, (await _declared_by(session, [found]))[found.id])
 
@@ -86,7 +87,7 @@ class Services:
         """
         check_manifest(manifest)
         if dry_run:
-            async with self._policy.database.read() as session:
+            async with self._policy.database.read(EVERY_TENANT) as session:
                 changes = changes_between(await load_registered(session, manifest), manifest)
             return _outcome(manifest, changes, applied=False)
         target = f"service:{manifest.service}"

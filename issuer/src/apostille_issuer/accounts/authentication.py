@@ -25,6 +25,7 @@ from apostille_issuer.accounts.throttle import LoginThrottle, Throttled
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
 
@@ -159,7 +160,7 @@ class Authenticator:
     async def _record_failure(self, candidate: _Candidate | None, context: RequestContext) -> None:
         """Record a refusal; never what was typed, which may be a password."""
         target = None if candidate is None else f"user:{candidate.id}"
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             self._audit.record(
                 session, EventTag.LOGIN_FAILED, context=context, target=target, outcome="refused"
             )
@@ -167,7 +168,7 @@ class Authenticator:
     async def _turn_away(self, throttled: Throttled, context: RequestContext) -> None:
         if not throttled.first:
             return
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             self._audit.record(
                 session, EventTag.LOGIN_THROTTLED, context=context, outcome="refused"
             )

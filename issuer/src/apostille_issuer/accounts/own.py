@@ -19,6 +19,7 @@ from apostille_issuer.accounts.service import view_of
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.notifications.schemas import NotificationKind
 from apostille_issuer.notifications.service import Notifications
@@ -97,7 +98,7 @@ class OwnAccount:
         )
         found = await self._authenticator.authenticate(login, change.current_password, context)
         new_hash = await self._hashing.hash(change.new_password)
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             await self._authenticator.confirm(session, found, context)
             user = await _bearer(session, user_id)
             user.password_hash = new_hash

@@ -24,6 +24,7 @@ from apostille_issuer.accounts.schemas import UserDraft, UserFilter, UserPatch, 
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
@@ -206,7 +207,7 @@ class AccountService:
         Attempts to go around a control are events of their own (ASVS 5.0 V16.3.3).
         """
         try:
-            async with self._database.begin() as session:
+            async with self._database.begin(EVERY_TENANT) as session:
                 yield session
         except IntegrityError as error:
             raise IssuerProblem(
@@ -215,7 +216,7 @@ class AccountService:
             ) from error
         except IssuerProblem as problem:
             if problem.code in (ProblemCode.GRANT_EXCEEDS_OWN, ProblemCode.LAST_SUPERUSER):
-                async with self._database.begin() as session:
+                async with self._database.begin(EVERY_TENANT) as session:
                     self._audit.record(
                         session,
                         tag,

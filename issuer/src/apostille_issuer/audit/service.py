@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from apostille_issuer.audit.models import AuditEvent
 from apostille_issuer.audit.schemas import AuditEventView, AuditFilter, Outcome
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
 from apostille_issuer.problems import IssuerProblem
@@ -56,6 +58,7 @@ class AuditTrail:
         outcome: Outcome = "success",
         before: Details | None = None,
         after: Details | None = None,
+        tenant_id: uuid.UUID | None = None,
     ) -> None:
         """Add an event to *session*: it stays if, and only if, the change stays.
 
@@ -68,6 +71,7 @@ class AuditTrail:
             before: State before a change.
             after: State after it. In both, the value of a field whose name
                 speaks of a secret is replaced by :data:`WITHHELD`.
+            tenant_id: In whose trail it is; by default that of whom the actor speaks for.
         """
         session.add(
             AuditEvent(
@@ -75,6 +79,7 @@ class AuditTrail:
                 tag=tag.value,
                 outcome=outcome,
                 actor_id=context.actor_id,
+                tenant_id=tenant_id or context.tenant_id,
                 target=target,
                 address=context.address,
                 user_agent=context.user_agent,
@@ -109,7 +114,7 @@ class AuditTrail:
             statement = statement.where(AuditEvent.at >= wanted.since)
         if wanted.until is not None:
             statement = statement.where(AuditEvent.at < wanted.until)
-        async with self._database.read() as session:
+        async with self._database.read(EVERY_TENANT) as session:
             rows = (await session.scalars(statement)).all()
         return page_of(rows, limit, view=_view, key=lambda row: row.id)
 

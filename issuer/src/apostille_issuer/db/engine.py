@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import sqlite
+from apostille_issuer.db.reach import Reach, set_reach
 from apostille_issuer.problems import IssuerProblem, SettingsError
 
 __all__ = ["Database", "async_url", "postgresql_arguments"]
@@ -93,7 +94,7 @@ class Database:
             self._reader = self._writer.execution_options(postgresql_readonly=True)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncSession]:
+    async def begin(self, reach: Reach = None) -> AsyncIterator[AsyncSession]:
         """Open a transaction that may write; committed at exit, rolled back on error.
 
         On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``): a
@@ -109,13 +110,17 @@ class Database:
                 AsyncSession(self._writer, expire_on_commit=False) as session,
                 session.begin(),
             ):
+                await set_reach(session, reach)
                 yield session
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
+    async def read(self, reach: Reach = None) -> AsyncIterator[AsyncSession]:
         """Open a transaction that sees one snapshot and cannot write.
 
         On PostgreSQL each statement sees its own snapshot (read committed).
+
+        Args:
+            reach: As for :meth:`begin`.
 
         Raises:
             IssuerProblem: ``database_unavailable``, with ``retry_after``;
@@ -126,6 +131,7 @@ class Database:
                 AsyncSession(self._reader, expire_on_commit=False) as session,
                 session.begin(),
             ):
+                await set_reach(session, reach)
                 yield session
 
     async def close(self) -> None:

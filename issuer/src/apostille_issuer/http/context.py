@@ -28,6 +28,9 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """Also in the log and in the header ``X-Request-Id`` of the answer."""
     actor_id: uuid.UUID | None = None
     """The user whose access token came along, if one did."""
+    tenant_id: uuid.UUID | None = None
+    organization_id: uuid.UUID | None = None
+    """Whom his token speaks for; without, he acts for the platform."""
 
 
 COMMAND_LINE = RequestContext(request_id="command-line", user_agent="apostille-issuer")
@@ -46,7 +49,7 @@ def context_of(scope: Scope) -> RequestContext:
         address=state["address"],
         user_agent=_user_agent(scope),
         request_id=state["request_id"],
-        actor_id=_actor(scope),
+        **_actor(scope),
     )
 
 
@@ -62,7 +65,15 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _actor(scope: Scope) -> uuid.UUID | None:
-    """Return who the guard has verified; subjects of this issuer are UUIDs."""
+def _actor(scope: Scope) -> dict[str, uuid.UUID | None]:
+    """Return who the guard has verified; identifiers of this issuer are UUIDs."""
     principal = scope.get("user")
-    return uuid.UUID(principal.subject) if principal is not None else None
+    if principal is None:
+        return {}
+    if principal.organization is None:
+        return {"actor_id": uuid.UUID(principal.subject)}
+    return {
+        "actor_id": uuid.UUID(principal.subject),
+        "tenant_id": uuid.UUID(principal.tenant),
+        "organization_id": uuid.UUID(principal.organization),
+    }

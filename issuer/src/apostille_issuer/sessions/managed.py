@@ -15,6 +15,7 @@ from apostille_issuer.access.service import AccessService
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page
 from apostille_issuer.problems import IssuerProblem
@@ -52,7 +53,7 @@ class ManagedSessions:
         Raises:
             IssuerProblem: ``not_found``; ``validation_failed``.
         """
-        async with self._database.read() as session:
+        async with self._database.read(EVERY_TENANT) as session:
             await require_user(session, user_id)
             return await living_sessions(
                 session, user_id, self._clock(), current=current, cursor=cursor, limit=limit
@@ -87,13 +88,13 @@ class ManagedSessions:
         Attempts to go around a control are events of their own (ASVS 5.0 V16.3.3).
         """
         try:
-            async with self._database.begin() as session:
+            async with self._database.begin(EVERY_TENANT) as session:
                 await require_user(session, user_id)
                 await self._access.ensure_may_manage(session, context.actor_id, user_id)
                 yield session
         except IssuerProblem as problem:
             if problem.code is ProblemCode.GRANT_EXCEEDS_OWN:
-                async with self._database.begin() as session:
+                async with self._database.begin(EVERY_TENANT) as session:
                     self._audit.record(
                         session,
                         EventTag.SESSION_ENDED,

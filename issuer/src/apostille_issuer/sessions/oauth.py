@@ -17,6 +17,7 @@ from apostille.errors import InvalidToken
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.keys.service import KeyService
 from apostille_issuer.sessions.chain import Standing, Use, Verdict, judge
@@ -115,7 +116,7 @@ class OAuthTokens:
         return await self._refresh_token(found)
 
     async def _refresh_token(self, token: RefreshToken) -> dict[str, Any]:
-        async with self._database.read() as session:
+        async with self._database.read(EVERY_TENANT) as session:
             row = await session.get(LoginSession, token.session_id)
         if row is None:
             return INACTIVE
@@ -145,7 +146,7 @@ class OAuthTokens:
 
     async def _bearer(self, token: str, *, mind_status: bool) -> Principal | None:
         """Return whom an access token speaks for, whichever service it is meant for."""
-        async with self._database.read() as session:
+        async with self._database.read(EVERY_TENANT) as session:
             audiences = await self._access.audiences(session)
         verifier = self._verifiers.get(mind_status)
         if verifier is None or verifier.audience != audiences:

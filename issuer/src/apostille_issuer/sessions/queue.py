@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore
 from apostille_issuer.status.allocation import IndexAllocator
@@ -110,7 +111,7 @@ class RefreshQueue:
         # Before the transaction, for a block of indexes takes one of its own.
         spare = await self._indexes.take(len(asks))
         try:
-            async with self._database.begin() as session:
+            async with self._database.begin(EVERY_TENANT) as session:
                 return await self._store.use(session, asks, spare)
         finally:
             # Most sessions have one; those handed out are lost if this fails.

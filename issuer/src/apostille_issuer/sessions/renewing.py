@@ -23,7 +23,12 @@ class TokenRenewer:
         self._clock = clock
         self._marks = marks
 
-    async def rights_changed(self, session: AsyncSession, users: Select[uuid.UUID]) -> None:
+    async def rights_changed(
+        self,
+        session: AsyncSession,
+        users: Select[uuid.UUID],
+        within: Select[uuid.UUID] | None = None,
+    ) -> None:
         """Void the access tokens that the *users* have, and not their sessions.
 
         No token with the old rights is left out. A login cannot happen
@@ -35,11 +40,13 @@ class TokenRenewer:
         Args:
             session: The transaction that changes policy.
             users: Whose rights change.
+            within: The organizations in which they do; everywhere, by default.
         """
         living = (
             LoginSession.user_id.in_(users),
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > self._clock(),
+            *(() if within is None else (LoginSession.organization_id.in_(within),)),
         )
         await lock_sessions(session, *living)
         # A session that was not refreshed for longer has no token to be voided.

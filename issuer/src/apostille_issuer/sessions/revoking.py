@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.sessions.models import LoginSession
@@ -30,12 +31,12 @@ class SessionRevoker:
 
     async def revoke(self, session_id: uuid.UUID, context: RequestContext) -> int:
         """End one session."""
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             return int(await self._ender.end(session, session_id, self._ending(context)))
 
     async def revoke_user(self, user_id: uuid.UUID, context: RequestContext) -> int:
         """End all sessions of a user."""
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             return await self._ender.end_all(session, user_id, self._ending(context))
 
     async def revoke_everybody(self, context: RequestContext) -> int:
@@ -53,7 +54,7 @@ class SessionRevoker:
         )
         ended = 0
         while True:
-            async with self._database.begin() as session:
+            async with self._database.begin(EVERY_TENANT) as session:
                 batch = (await session.scalars(living)).all()
                 ended += await self._ender.end_these(session, batch, ending)
             if len(batch) < BATCH:

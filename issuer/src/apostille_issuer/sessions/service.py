@@ -15,6 +15,7 @@ from apostille_issuer.accounts.authentication import Authenticator
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.keys.service import KeyService
@@ -99,7 +100,7 @@ class SessionService:
         (status,) = await self._indexes.take(1)
         bearer = self._bearer(found.user_id, now, status)
         usable_until = min(now + self._idle_lifetime, bearer.expires_at)
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             await self._rights.hold(session)
             await self._authenticator.confirm(session, found, context)
             (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
@@ -146,7 +147,7 @@ class SessionService:
             user_id: Whose it has to be.
         """
         ending = Ending(EndReason.LOGOUT, self._clock(), context)
-        async with self._database.begin() as session:
+        async with self._database.begin(EVERY_TENANT) as session:
             row = await session.get(LoginSession, session_id)
             if row is not None and user_id in (None, row.user_id):
                 context = msgspec.structs.replace(context, actor_id=row.user_id)
