@@ -14,18 +14,28 @@ from pathlib import Path
 
 import msgspec
 
-from vector_cases import good, hostile_claims, hostile_header, hostile_keys, hostile_shape
+from vector_cases import (
+    good,
+    hostile_claims,
+    hostile_header,
+    hostile_keys,
+    hostile_shape,
+    status,
+    status_hostile,
+)
 from vector_cases.forge import Case
+from vector_cases.lists import StatusCase
 
 HERE = Path(__file__).parent
 
 FOLDERS = {
     "good": (good,),
     "hostile": (hostile_shape, hostile_header, hostile_keys, hostile_claims),
+    "status": (status, status_hostile),
 }
 
 
-def render(cases: Iterable[Case]) -> dict[str, str]:
+def render(cases: Iterable[Case | StatusCase]) -> dict[str, str]:
     """Return file name to content for *cases*.
 
     Raises:

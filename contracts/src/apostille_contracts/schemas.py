@@ -18,7 +18,7 @@ import msgspec
 from .claims import AccessTokenClaims, AccessTokenHeader
 from .manifest import Manifest
 from .problems import Problem
-from .vectors import Vector
+from .vectors import StatusVector, Vector
 
 __all__ = ["SCHEMAS", "main", "render"]
 
@@ -27,6 +27,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "access-token-header.v1.json": AccessTokenHeader,
     "manifest.v1.json": Manifest,
     "problem.v1.json": Problem,
+    "status-vector.v1.json": StatusVector,
     "vector.v1.json": Vector,
 }
 """File name to Struct."""

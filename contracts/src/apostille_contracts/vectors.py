@@ -2,7 +2,8 @@
 
 ``contracts/vectors`` holds them as JSON, one file each, for a verifier in any
 language: decode *keys* as the issuer's key set, set the clock to *time*,
-verify *token* under *policy*, compare with *expected*.
+verify *token* under *policy*, compare with *expected*. Where the session of a
+token stands in a status list, the vector brings the list along.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct
 from .claims import Algorithm
 from .problems import ProblemCode
 
-__all__ = ["ExpectedVerdict", "Vector", "VectorPolicy"]
+__all__ = ["ExpectedVerdict", "StatusVector", "Vector", "VectorPolicy"]
 
 
 class VectorPolicy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,3 +62,10 @@ class Vector(Struct, frozen=True, forbid_unknown_fields=True):
     """The moment of verification, in seconds since the epoch."""
     token: str
     expected: ExpectedVerdict
+
+
+class StatusVector(Vector, frozen=True, forbid_unknown_fields=True):
+    """A golden vector whose token names a status list (draft-ietf-oauth-status-list)."""
+
+    status_lists: dict[str, str]
+    """What each address answers: a status list token. No other address answers at all."""
