@@ -9,7 +9,7 @@ import pytest
 from apostille_contracts.events import EventTag
 
 GRAMMAR = re.compile(r"[a-z]+(?:-[a-z]+)*(?::[a-z]+(?:-[a-z]+)*){2}")
-SOURCES = {"session", "account", "access", "keys", "audit", "tenancy", "sdk"}
+SOURCES = {"session", "account", "access", "clients", "keys", "audit", "tenancy", "sdk"}
 
 
 @pytest.mark.parametrize("tag", EventTag)

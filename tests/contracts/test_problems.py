@@ -9,7 +9,7 @@ import pytest
 
 from apostille_contracts.problems import SPECS, FieldError, Problem, ProblemCode
 
-STATUSES = {400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+STATUSES = {400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503}
 
 
 @pytest.mark.parametrize("code", ProblemCode)

@@ -21,6 +21,7 @@ from apostille_issuer.access.entitlements import (
 )
 from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.access.schemas import PermissionDraft, RolePatch
+from apostille_issuer.access.service import Place
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.types import new_id
 from support.policy import Office, refused, statements
@@ -126,19 +127,19 @@ async def test_one_statement_answers_once_the_same_roles_were_seen(office: Offic
 async def test_many_are_answered_at_once(office: Office) -> None:
     await office.role("clerk", "inventory.read")
     people = [await office.user(f"p{n}", "clerk", "member") for n in range(3)]
-    asks = [(person, None) for person in people]
+    asks = [(Place(person), None) for person in people]
     other = await office.user("other")
     async with office.database.read() as session:
         await office.access.entitlements(session, people[0], None)
         await office.access.entitlements(session, other, ("inventory",))
         with statements(office.database) as executed:
             found = await office.access.entitlements_of_many(
-                session, [*asks, (other, ("inventory",)), *asks]
+                session, [*asks, (Place(other), ("inventory",)), *asks]
             )
         alone = await office.access.entitlements(session, people[1], None)
         assert await office.access.entitlements_of_many(session, []) == []
         with refused(ProblemCode.UNKNOWN_AUDIENCE):
-            await office.access.entitlements_of_many(session, [*asks, (other, ("absent",))])
+            await office.access.entitlements_of_many(session, [*asks, (Place(other), ("absent",))])
     assert len(executed) == 1
     assert [*found[:3], *found[4:]] == [alone] * 6
     assert (found[3].roles, found[3].permissions) == ((), ())
@@ -227,7 +228,7 @@ async def test_the_role_that_takes_most_room_is_to_blame_for_a_large_token(offic
 
     async def heaviest(*audience: str) -> tuple[str, int]:
         async with office.database.read() as session:
-            return await office.access.heaviest_role(session, user, audience)
+            return await office.access.heaviest_role(session, Place(user), audience)
 
     assert await heaviest("apostille", "inventory") == ("staff", 4)
     assert await heaviest("inventory") == ("keeper", 2)
@@ -240,7 +241,7 @@ async def test_blame_is_not_laid_while_policy_changes(office: Office) -> None:
     _interleave(office, [("inventory.write",)], "before the catalogue")
     with refused(ProblemCode.OVERLOADED):
         async with office.database.read() as session:
-            await office.access.heaviest_role(session, user, ("inventory",))
+            await office.access.heaviest_role(session, Place(user), ("inventory",))
 
 
 async def test_an_unseeded_database_is_a_fault_and_not_an_empty_answer(

@@ -30,6 +30,7 @@ from apostille_issuer.bootstrap import ensure_superuser
 from apostille_issuer.clock import Clock, utc_now
 from apostille_issuer.http.application import IssuerApplication
 from apostille_issuer.http.context import RequestContext, provide_context
+from apostille_issuer.http.platform import PlatformOnly
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.keys.controllers import KeyController
 from apostille_issuer.notifications.controllers import OwnNotificationController
@@ -112,9 +113,14 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             "own_sessions": _always(issuer.own_sessions),
             "sessions": _always(issuer.sessions),
             "statuses": _always(issuer.status),
+            "tenancy": _always(issuer.tenancy),
         },
         # Every route wants a token, but for those that say otherwise one by one.
-        plugins=[ApostillePlugin(_verifier(issuer), cookie=ACCESS_COOKIE, authenticate_all=True)],
+        plugins=[
+            ApostillePlugin(_verifier(issuer), cookie=ACCESS_COOKIE, authenticate_all=True),
+            # And most of them one that speaks for no organization.
+            PlatformOnly(),
+        ],
         lifespan=[lifespan],
         openapi_config=openapi_config(),
     )

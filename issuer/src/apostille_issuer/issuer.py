@@ -38,6 +38,7 @@ from apostille_issuer.sessions.store import RefreshStore
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.service import StatusService
 from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
+from apostille_issuer.tenancy.service import TenancyService
 
 __all__ = ["Issuer"]
 
@@ -104,6 +105,9 @@ class Issuer:
         self.own_account = self._own_account(authenticator, ender)
         self.sessions = self._sessions(authenticator, ender)
         self.own_sessions = OwnSessions(self.database, clock, ender)
+        self.tenancy = TenancyService(
+            self.database, clock, self.audit, access=self.access, ender=ender
+        )
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
@@ -20,10 +19,10 @@ from apostille_issuer.access.models import (
     RoleGrant,
     Service,
     ServicePermission,
-    UserRole,
 )
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.schemas import Entitlements
+from apostille_issuer.access.standings import Place, Standings, read_standings
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["Ask", "EntitlementResolver"]
@@ -43,22 +42,8 @@ however many services.
 """
 
 
-Ask = tuple[uuid.UUID, Iterable[str] | None]
-"""Whose entitlements, for which audiences; ``None`` for the default."""
-
-
-class _Roles(Struct, frozen=True):
-    """The roles of one user, in alphabetical order."""
-
-    ids: tuple[uuid.UUID, ...]
-    names: tuple[str, ...]
-
-
-class _Standings(Struct, frozen=True):
-    """The roles of users, and the policy in force at that moment."""
-
-    revision: uuid.UUID
-    roles: dict[uuid.UUID, _Roles]
+Ask = tuple[Place, Iterable[str] | None]
+"""Whose entitlements, where, for which audiences; ``None`` for the default."""
 
 
 class _Held(Struct, frozen=True):
@@ -154,7 +139,7 @@ class EntitlementResolver:
     async def resolve(self, session: AsyncSession, asks: Sequence[Ask]) -> list[Entitlements]:
         """Return roles and permissions for each of *asks*; see the service."""
         for _ in range(ATTEMPTS if asks else 0):
-            standings = await _standings(session, {user_id for user_id, _ in asks})
+            standings = await read_standings(session, [place for place, _ in asks])
             found = await self._resolve_at(session, standings, asks)
             if found is not None:
                 return found
@@ -163,42 +148,57 @@ class EntitlementResolver:
         return []
 
     async def _resolve_at(
-        self, session: AsyncSession, standings: _Standings, asks: Sequence[Ask]
+        self, session: AsyncSession, standings: Standings, asks: Sequence[Ask]
     ) -> list[Entitlements] | None:
-        """Return what *asks* ask for, or ``None`` if policy changed since *standings*."""
+        """Return what *asks* ask for, or ``None`` if policy changed since *standings*.
+
+        Raises:
+            IssuerProblem: ``not_a_member``, ``unknown_audience``.
+        """
         snapshot = await self._snapshot_at(session, standings.revision)
         if snapshot is None:
             return None
         found: list[Entitlements] = []
-        for user_id, wanted in asks:
+        for place, wanted in asks:
+            standing = standings.at.get(place)
+            if standing is None:
+                raise IssuerProblem(ProblemCode.NOT_A_MEMBER)
             named = None if wanted is None else snapshot.audience(wanted)
-            roles = standings.roles[user_id]
-            result = snapshot.results.get((roles.ids, named))
+            result = snapshot.results.get((standing.role_ids, named))
             if result is None:
-                rights = await _rights(session, standings.revision, roles.ids)
+                rights = await _rights(session, standings.revision, standing.role_ids)
                 if rights is None:
                     return None
                 audience = named or snapshot.default_audience(rights)
                 result = _Held(audience, snapshot.effective(rights, audience))
-                snapshot.remember(roles.ids, named, result)
-            found.append(Entitlements(roles.names, result.permissions, result.audience))
+                snapshot.remember(standing.role_ids, named, result)
+            found.append(
+                Entitlements(
+                    standing.role_names,
+                    result.permissions,
+                    result.audience,
+                    tenant_id=standing.tenant_id,
+                    plan=standing.plan,
+                    scopes=standing.scopes,
+                )
+            )
         return found
 
     async def heaviest_role(
-        self, session: AsyncSession, user_id: uuid.UUID, audience: tuple[str, ...]
+        self, session: AsyncSession, place: Place, audience: tuple[str, ...]
     ) -> tuple[str, int]:
         """Return the role that brings most into a token for *audience*; see the service."""
-        standings = await _standings(session, {user_id})
-        roles = standings.roles[user_id]
+        standings = await read_standings(session, [place])
+        roles = standings.at[place]
         snapshot = await self._snapshot_at(session, standings.revision)
         if snapshot is None:  # it is for an error message: the next attempt will do
             raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=1)
         wanted = snapshot.audience(audience)
-        held: dict[str, list[tuple[str, str]]] = {name: [] for name in roles.names}
+        held: dict[str, list[tuple[str, str]]] = {name: [] for name in roles.role_names}
         rows = await session.execute(
             select(Role.name, RoleGrant.grant, RoleGrant.effect)
             .join(Role, Role.id == RoleGrant.role_id)
-            .where(Role.id.in_(roles.ids))
+            .where(Role.id.in_(roles.role_ids))
         )
         for name, grant, effect in rows:
             held[name].append((grant, effect))
@@ -232,14 +232,6 @@ def _fit(audience: Iterable[str]) -> bool:
 
 
 # Built once: composing a statement takes as long as SQLite takes to answer it.
-_STANDINGS = (
-    select(PolicyRevision.revision, UserRole.user_id, Role.id, Role.name)
-    .select_from(PolicyRevision)
-    .outerjoin(UserRole, UserRole.user_id.in_(bindparam("users", type_=Uuid(), expanding=True)))
-    .outerjoin(Role, Role.id == UserRole.role_id)
-    .order_by(Role.name)
-)
-
 _GRANTS = (
     select(PolicyRevision.revision, RoleGrant.grant, RoleGrant.effect)
     .select_from(PolicyRevision)
@@ -253,24 +245,6 @@ _CATALOGUE = (
     .outerjoin(ServicePermission, ServicePermission.service_id == Service.id)
     .outerjoin(Permission, Permission.id == ServicePermission.permission_id)
 )
-
-
-async def _standings(session: AsyncSession, user_ids: AbstractSet[uuid.UUID]) -> _Standings:
-    rows = (await session.execute(_STANDINGS, {"users": tuple(user_ids)})).all()
-    if not rows:
-        raise LookupError("the policy has not been seeded")
-    held: dict[uuid.UUID, list[tuple[uuid.UUID, str]]] = {user_id: [] for user_id in user_ids}
-    for _, user_id, role_id, name in rows:
-        # Where none of the users holds a role there is one row, without any.
-        if user_id is not None:
-            held[user_id].append((role_id, name))
-    return _Standings(
-        rows[0].revision,
-        {
-            user_id: _Roles(tuple(ident for ident, _ in roles), tuple(name for _, name in roles))
-            for user_id, roles in held.items()
-        },
-    )
 
 
 async def _rights(

@@ -48,7 +48,11 @@ USERS = table("users", column("id", Uuid), column("state", String), column("pass
 
 TENANTS = table("tenants", column("id", Uuid), column("state", String), column("plan", String))
 ORGANIZATIONS = table(
-    "organizations", column("id", Uuid), column("tenant_id", Uuid), column("state", String)
+    "organizations",
+    column("id", Uuid),
+    column("tenant_id", Uuid),
+    column("parent_id", Uuid),
+    column("state", String),
 )
 LINEAGE = table(
     "organization_lineage",

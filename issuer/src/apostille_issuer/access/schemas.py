@@ -44,12 +44,18 @@ class Entitlements(Struct, frozen=True):
     """Effective grants that the audience knows, in alphabetical order."""
     audience: tuple[str, ...]
     """The audiences asked for; or the default, the issuer's own first."""
+    tenant_id: uuid.UUID | None = None
+    """Of the organization asked about, if one was."""
+    plan: str | None = None
+    scopes: tuple[str, ...] = ()
 
 
 class EffectivePermissions(Struct, frozen=True, kw_only=True):
     """What a user may do, as a token for these audiences would say it."""
 
     user_id: uuid.UUID
+    organization_id: uuid.UUID | None = None
+    """Where; ``null`` for a token that speaks for no organization."""
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
     audience: tuple[str, ...]

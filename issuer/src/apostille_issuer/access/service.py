@@ -27,6 +27,7 @@ from apostille_issuer.access.roles import Roles, find_role
 from apostille_issuer.access.schemas import EffectivePermissions, Entitlements, ServiceOutcome
 from apostille_issuer.access.seeding import seed
 from apostille_issuer.access.services import Services
+from apostille_issuer.access.standings import Place
 from apostille_issuer.access.superusers import active_superusers, require_another_superuser
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
@@ -34,7 +35,7 @@ from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 
-__all__ = ["AccessService"]
+__all__ = ["AccessService", "Place"]
 
 
 class AccessService:
@@ -93,7 +94,12 @@ class AccessService:
             await hold_policy(session)
 
     async def entitlements(
-        self, session: AsyncSession, user_id: uuid.UUID, audiences: Iterable[str] | None
+        self,
+        session: AsyncSession,
+        user_id: uuid.UUID,
+        audiences: Iterable[str] | None,
+        *,
+        organization_id: uuid.UUID | None = None,
     ) -> Entitlements:
         """Return what a token for *audiences* may say about a user.
 
@@ -102,19 +108,22 @@ class AccessService:
         exists and is active is not checked.
 
         Args:
-            session: The caller's transaction.
+            session: The caller's transaction; it reaches over the organization's tenant.
             user_id: Who.
             audiences: Of registered services; ``None`` for all of them, or
                 for fewer where they are too many for a token; see
                 :data:`.entitlements.MAX_DEFAULT_AUDIENCE_BYTES`.
+            organization_id: Whom the token is to speak for, if for any.
 
         Raises:
-            IssuerProblem: ``unknown_audience``, naming which; ``overloaded``
-                if policy keeps changing while we look.
+            IssuerProblem: ``unknown_audience``, naming which; ``not_a_member``
+                of the organization, or it is not active, or not known;
+                ``overloaded`` if policy keeps changing while we look.
 
         See: DESIGN sections 3 and 4.
         """
-        (held,) = await self._resolver.resolve(session, [(user_id, audiences)])
+        place = Place(user_id, organization_id)
+        (held,) = await self._resolver.resolve(session, [(place, audiences)])
         return held
 
     async def entitlements_of_many(
@@ -131,7 +140,7 @@ class AccessService:
         return await self._resolver.resolve(session, asks)
 
     async def heaviest_role(
-        self, session: AsyncSession, user_id: uuid.UUID, audience: tuple[str, ...]
+        self, session: AsyncSession, place: Place, audience: tuple[str, ...]
     ) -> tuple[str, int]:
         """Return which of a user's roles brings most into his token, and how many grants.
 
@@ -140,21 +149,27 @@ class AccessService:
         Raises:
             IssuerProblem: ``overloaded`` if policy keeps changing while we look.
         """
-        return await self._resolver.heaviest_role(session, user_id, audience)
+        return await self._resolver.heaviest_role(session, place, audience)
 
     async def effective_permissions(
-        self, user_id: uuid.UUID, audiences: Iterable[str] | None
+        self,
+        user_id: uuid.UUID,
+        audiences: Iterable[str] | None,
+        *,
+        organization_id: uuid.UUID | None = None,
     ) -> EffectivePermissions:
         """Return what a user may do, as his next token would say it.
 
         Raises:
-            IssuerProblem: ``not_found``, ``unknown_audience``.
+            IssuerProblem: ``not_found``, ``unknown_audience``, ``not_a_member``.
         """
         async with self._policy.database.read(EVERY_TENANT) as session:
             await require_user(session, user_id)
-            (held,) = await self._resolver.resolve(session, [(user_id, audiences)])
+            place = Place(user_id, organization_id)
+            (held,) = await self._resolver.resolve(session, [(place, audiences)])
         return EffectivePermissions(
             user_id=user_id,
+            organization_id=organization_id,
             roles=held.roles,
             permissions=held.permissions,
             audience=held.audience,

@@ -28,6 +28,7 @@ from apostille_issuer.accounts.service import AccountService
 from apostille_issuer.http.answers import guarded, signed_in
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["OwnAccountController", "UserController"]
@@ -122,6 +123,7 @@ class OwnAccountController(Controller):
 
     path = "/v1/me"
     tags = ["Own account"]  # noqa: RUF012 - Litestar's way to configure a controller
+    opt = {WITHIN_ORGANIZATION: True}  # noqa: RUF012
     guards = [authenticated]  # noqa: RUF012 - the same
 
     @get(responses=signed_in(ENDED))

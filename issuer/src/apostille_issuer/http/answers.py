@@ -26,14 +26,19 @@ def problems(*codes: ProblemCode) -> dict[int, ResponseSpec]:
     return {status: _spec(tuple(held)) for status, held in sorted(by_status.items())}
 
 
-def guarded(*codes: ProblemCode, body: bool = False) -> dict[int, ResponseSpec]:
+def guarded(
+    *codes: ProblemCode, body: bool = False, anywhere: bool = False
+) -> dict[int, ResponseSpec]:
     """Return the same for a route behind a guard, which can answer more.
 
     Args:
         codes: What the act itself can answer.
         body: Whether the route reads a body.
+        anywhere: Whether it takes tokens that speak for an organization
+            (:data:`.platform.WITHIN_ORGANIZATION`).
     """
-    return signed_in(ProblemCode.PERMISSION_DENIED, *codes, body=body)
+    where = () if anywhere else (ProblemCode.PLATFORM_ONLY,)
+    return signed_in(ProblemCode.PERMISSION_DENIED, *where, *codes, body=body)
 
 
 def signed_in(*codes: ProblemCode, body: bool = False) -> dict[int, ResponseSpec]:

@@ -11,6 +11,7 @@ from apostille_adapters.litestar import CurrentPrincipal, authenticated
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.http.answers import signed_in
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.notifications.schemas import NotificationView
 from apostille_issuer.notifications.service import Notifications
 
@@ -22,6 +23,7 @@ class OwnNotificationController(Controller):
 
     path = "/v1/me/notifications"
     tags = ["Own account"]  # noqa: RUF012 - Litestar's way to configure a controller
+    opt = {WITHIN_ORGANIZATION: True}  # noqa: RUF012
     guards = [authenticated]  # noqa: RUF012 - the same
 
     @get(responses=signed_in(ProblemCode.VALIDATION_FAILED))

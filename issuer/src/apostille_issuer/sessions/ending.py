@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -35,6 +35,12 @@ class EndReason(StrEnum):
     BY_USER = "by_user"
     """He ended it from another one."""
     BY_ADMINISTRATOR = "by_administrator"
+    MEMBERSHIP_ENDED = "membership_ended"
+    """He is no member of the organization that it spoke for any more, or a suspended one."""
+    ORGANIZATION_INACTIVE = "organization_inactive"
+    """So is that organization, one above it, or its tenant."""
+    KEY_REVOKED = "key_revoked"
+    """An API key, whose session it was."""
     REVOKED = "revoked"
     """An operator said so at the command line."""
 
@@ -127,6 +133,33 @@ class SessionEnder:
         if ended:
             after = {"reason": ending.reason.value, "sessions": ended}
             self._record(session, EventTag.SESSION_ENDED, f"user:{user_id}", ending, after)
+        return ended
+
+    async def end_in(
+        self,
+        session: AsyncSession,
+        organizations: Select[uuid.UUID],
+        ending: Ending,
+        *,
+        user_id: uuid.UUID | None = None,
+        target: str,
+    ) -> int:
+        """End the sessions that speak for *organizations*, and return how many those were.
+
+        Args:
+            session: The transaction; it reaches over their tenants.
+            organizations: For which ones.
+            ending: Why.
+            user_id: Those of this user alone; everybody's by default.
+            target: On what the reason was, for the audit.
+        """
+        which = LoginSession.organization_id.in_(organizations)
+        ended = await self._end(
+            session, which if user_id is None else which & (LoginSession.user_id == user_id), ending
+        )
+        if ended:
+            after = {"reason": ending.reason.value, "sessions": ended}
+            self._record(session, EventTag.SESSION_ENDED, target, ending, after)
         return ended
 
     async def end_these(

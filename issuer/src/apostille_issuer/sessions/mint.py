@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from apostille_contracts.claims import (
     MAX_TOKEN_BYTES,
@@ -21,6 +21,7 @@ from apostille_contracts.claims import (
     StatusListReference,
 )
 from apostille_issuer.access.schemas import Entitlements
+from apostille_issuer.access.service import Place
 from apostille_issuer.db.types import new_id
 from apostille_issuer.status.schemas import StatusIndex, list_uri
 
@@ -51,6 +52,13 @@ class Bearer(Struct, frozen=True):
     """The session's absolute end; no token outlives it."""
     status: StatusIndex
     """Where services see whether it has been revoked."""
+    organization_id: uuid.UUID | None = None
+    """The organization it speaks for, if any."""
+
+    @property
+    def place(self) -> Place:
+        """Where its rights are looked up."""
+        return Place(self.user_id, self.organization_id)
 
 
 class MintedClaims(Struct, frozen=True):
@@ -91,6 +99,10 @@ class Mint:
                 auth_time=int(bearer.auth_time.timestamp()),
                 amr=bearer.amr,
                 sid=str(bearer.session_id),
+                tid=UNSET if rights.tenant_id is None else str(rights.tenant_id),
+                org=UNSET if bearer.organization_id is None else str(bearer.organization_id),
+                scope=" ".join(rights.scopes),
+                plan=UNSET if rights.plan is None else rights.plan,
                 roles=rights.roles,
                 permissions=rights.permissions,
                 status=Status(

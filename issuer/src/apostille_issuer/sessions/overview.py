@@ -16,6 +16,7 @@ from apostille_issuer.access.catalogue import IssuerPermission
 from apostille_issuer.http.answers import guarded, signed_in
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.sessions.cookies import came_by_cookie, forget
 from apostille_issuer.sessions.managed import ManagedSessions
 from apostille_issuer.sessions.own import OwnSessions
@@ -42,6 +43,7 @@ class OwnSessionController(Controller):
 
     path = "/v1/me/sessions"
     tags = ["Own account"]  # noqa: RUF012 - Litestar's way to configure a controller
+    opt = {WITHIN_ORGANIZATION: True}  # noqa: RUF012
     guards = [authenticated]  # noqa: RUF012 - the same
 
     @get(responses=signed_in(INVALID))
@@ -81,6 +83,7 @@ class LogoutEverywhereController(Controller):
 
     path = "/v1/auth/logout-everywhere"
     tags = ["Sessions"]  # noqa: RUF012 - Litestar's way to configure a controller
+    opt = {WITHIN_ORGANIZATION: True}  # noqa: RUF012
     guards = [authenticated]  # noqa: RUF012 - the same
 
     @post(status_code=204, responses=signed_in(ProblemCode.CSRF_FAILED))

@@ -51,11 +51,11 @@ class RightsReader:
             now: The present.
 
         Raises:
-            IssuerProblem: For one of them: ``unknown_audience``; or
-                ``token_oversized``, naming the role, or the number of
+            IssuerProblem: For one of them: ``unknown_audience``,
+                ``not_a_member``; or ``token_oversized``, naming the role, or the number of
                 audiences, that is to blame.
         """
-        wanted = [(bearer.user_id, audience) for bearer, audience in asks]
+        wanted = [(bearer.place, audience) for bearer, audience in asks]
         held = await self._access.entitlements_of_many(session, wanted)
         minted: list[MintedClaims] = []
         for (bearer, audience), rights in zip(asks, held, strict=True):
@@ -69,7 +69,7 @@ class RightsReader:
     async def _claims_for(
         self, session: AsyncSession, bearer: Bearer, audience: tuple[str, ...], now: datetime
     ) -> MintedClaims:
-        rights = await self._access.entitlements(session, bearer.user_id, audience)
+        (rights,) = await self._access.entitlements_of_many(session, [(bearer.place, audience)])
         try:
             return self._mint.claims(bearer, rights, now)
         except OversizedClaims:
@@ -81,5 +81,5 @@ class RightsReader:
     ) -> FieldError:
         if sum(map(len, rights.audience)) > sum(map(len, rights.permissions)):
             return FieldError("audience", f"names {len(rights.audience)} services")
-        role, brought = await self._access.heaviest_role(session, bearer.user_id, rights.audience)
+        role, brought = await self._access.heaviest_role(session, bearer.place, rights.audience)
         return FieldError("roles", f"{role} brings {brought} permissions into it")

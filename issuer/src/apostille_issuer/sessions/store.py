@@ -180,7 +180,17 @@ class RefreshStore:
 _COLUMNS = tuple(
     SESSIONS.c[name]
     for name in (
-        *("id", "user_id", "client_id", "audience", "generation", "auth_time", "amr"),
+        *(
+            "id",
+            "user_id",
+            "tenant_id",
+            "organization_id",
+            "client_id",
+            "audience",
+            "generation",
+            "auth_time",
+            "amr",
+        ),
         *("rotated_at", "expires_at", "idle_expires_at", "revoked_at"),
         *("status_list_id", "status_index"),
     )
@@ -269,4 +279,5 @@ def _bearer(row: Row[Any], given: StatusIndex | None) -> Bearer:
         amr=tuple(row.amr),
         expires_at=row.expires_at,
         status=given or StatusIndex(row.status_list_id, row.status_index),
+        organization_id=row.organization_id,
     )

@@ -1,0 +1,1 @@
+"""Routes of the tenancy domain, a module for each noun."""
