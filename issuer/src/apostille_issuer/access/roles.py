@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.permissions import covers
 from apostille_contracts.problems import FieldError, ProblemCode
+from apostille_issuer.access.catalogue import SystemRole
 from apostille_issuer.access.holders import holders_of_role
-from apostille_issuer.access.models import Permission, Role, RoleGrant, UserRole
+from apostille_issuer.access.models import LINEAGE, Permission, Role, RoleGrant, UserRole
 from apostille_issuer.access.naming import check_grants, check_name, check_text, reference
 from apostille_issuer.access.policy import Change, Policy
 from apostille_issuer.access.rights import Rights
@@ -26,7 +27,7 @@ from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["Roles", "find_role", "grants_of"]
+__all__ = ["Roles", "find_role", "find_role_in", "grants_of"]
 
 
 class Roles:
@@ -171,6 +172,31 @@ async def find_role(session: AsyncSession, role: str | uuid.UUID) -> Role:
     found = await session.scalar(select(Role).where(column == role))
     if found is None:
         raise IssuerProblem(ProblemCode.NOT_FOUND)
+    return found
+
+
+async def find_role_in(
+    session: AsyncSession, organization_id: uuid.UUID, role: str | uuid.UUID
+) -> Role:
+    """Return the role of that name or identifier if it can be given in an organization.
+
+    That is one that is for all, or belongs to the organization or one above it.
+
+    Raises:
+        IssuerProblem: ``not_found``; ``protected`` for ``superuser``, which
+            nobody is in an organization alone.
+    """
+    above = select(LINEAGE.c.ancestor_id).where(LINEAGE.c.organization_id == organization_id)
+    column = Role.id if isinstance(role, uuid.UUID) else Role.name
+    found = await session.scalar(
+        select(Role).where(
+            column == role, or_(Role.organization_id.is_(None), Role.organization_id.in_(above))
+        )
+    )
+    if found is None:
+        raise IssuerProblem(ProblemCode.NOT_FOUND)
+    if found.system and found.name == SystemRole.SUPERUSER:
+        raise IssuerProblem(ProblemCode.PROTECTED)
     return found
 
 

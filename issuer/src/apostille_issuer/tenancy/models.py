@@ -16,6 +16,9 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    Uuid,
+    column,
+    table,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -24,6 +27,7 @@ from apostille_issuer.db.types import Base, new_id
 
 __all__ = [
     "MAX_DEPTH",
+    "USERS",
     "Invitation",
     "Membership",
     "Organization",
@@ -39,6 +43,16 @@ NAME_LENGTH = 100
 """Longest name of a tenant or an organization, in characters."""
 
 PLAN_LENGTH = 63
+
+USERS = table(
+    "users",
+    column("id", Uuid),
+    column("login", String),
+    column("login_key", String),
+    column("state", String),
+    column("kind", String),
+)
+"""What this domain must know of a user, and all it may: the row is the accounts'."""
 
 
 def _key(length: int) -> String:
