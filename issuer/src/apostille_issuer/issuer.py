@@ -35,9 +35,11 @@ from apostille_issuer.sessions.revoking import SessionRevoker
 from apostille_issuer.sessions.rights import RightsReader
 from apostille_issuer.sessions.service import SessionService
 from apostille_issuer.sessions.store import RefreshStore
+from apostille_issuer.sessions.switching import OrganizationSwitch
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.service import StatusService
 from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
+from apostille_issuer.tenancy.homes import Homes
 from apostille_issuer.tenancy.service import TenancyService
 
 __all__ = ["Issuer"]
@@ -199,8 +201,16 @@ class Issuer:
             ender=ender,
             keys=self.keys,
             refreshes=RefreshQueue(self.database, store, self.status.indexes),
+            switches=OrganizationSwitch(
+                self.database,
+                self.audit,
+                store=store,
+                indexes=self.status.indexes,
+                rights=rights,
+            ),
             indexes=self.status.indexes,
             rights=rights,
+            homes=Homes(settings.issuer_url),
             client_id=settings.client_id,
             idle_lifetime=settings.refresh_idle_lifetime,
             absolute_lifetime=settings.refresh_absolute_lifetime,

@@ -26,6 +26,8 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """``User-Agent``, printable, cut at 256 characters."""
     request_id: str
     """Also in the log and in the header ``X-Request-Id`` of the answer."""
+    host: str | None = None
+    """Host name that the client asked for, in lower case, without port."""
     actor_id: uuid.UUID | None = None
     """The user whose access token came along, if one did."""
     tenant_id: uuid.UUID | None = None
@@ -49,6 +51,7 @@ def context_of(scope: Scope) -> RequestContext:
         address=state["address"],
         user_agent=_user_agent(scope),
         request_id=state["request_id"],
+        host=state.get("host"),
         **_actor(scope),
     )
 

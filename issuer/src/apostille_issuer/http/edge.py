@@ -91,6 +91,7 @@ class Edge:
         state = scope["state"]
         state["request_id"] = request_id = self._request_id(scope)
         state["address"] = self._client(scope)
+        state["host"] = self._proxies.host(_peer(scope), scope["headers"])
         started = time.perf_counter()
         status = 0
         head = scope["method"] == "HEAD"

@@ -47,6 +47,24 @@ class TrustedProxies:
                 break
         return client
 
+    def host(self, peer: str | None, headers: Iterable[Header]) -> str | None:
+        """Return the host name that the client asked for, in lower case, without port.
+
+        That is ``Host``, unless the *peer* is a listed proxy and names another
+        one in ``X-Forwarded-Host``; of several the last one, which it wrote itself.
+        """
+        found = None
+        for name, value in headers:
+            if name == b"host" and found is None:
+                found = value
+            elif name == b"x-forwarded-host" and self.trusts(peer):
+                found = value.rpartition(b",")[2].strip()
+        if found is None:
+            return None
+        text = found.decode("latin-1").lower()
+        port = text.rpartition(":")[2]
+        return text[: -len(port) - 1] if port.isdigit() and port != text else text
+
     def _lists(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
 

@@ -22,6 +22,7 @@ from apostille_issuer.sessions.schemas import (
     LoginRequest,
     LogoutRequest,
     RefreshRequest,
+    SwitchRequest,
     TokenSet,
 )
 from apostille_issuer.sessions.service import SessionService
@@ -52,6 +53,7 @@ class SessionController(Controller):
         status_code=200,
         responses=reading(
             ProblemCode.INVALID_CREDENTIALS,
+            ProblemCode.NOT_A_MEMBER,
             ProblemCode.CSRF_FAILED,
             ProblemCode.RATE_LIMITED,
             ProblemCode.OVERLOADED,
@@ -112,6 +114,39 @@ class SessionController(Controller):
         if refresh_token is None:
             raise IssuerProblem.invalid_field("refresh_token", "required, here or in the cookie")
         return cookies.renewal_answer(await sessions.refresh(refresh_token, context))
+
+    @post(
+        "/switch-organization",
+        status_code=200,
+        responses=reading(
+            ProblemCode.INVALID_REFRESH_TOKEN,
+            ProblemCode.REFRESH_TOKEN_REUSED,
+            ProblemCode.SESSION_ENDED,
+            ProblemCode.NOT_A_MEMBER,
+            ProblemCode.CSRF_FAILED,
+            *UNABLE,
+        ),
+    )
+    async def switch_organization(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[SwitchRequest],
+        sessions: Sessions,
+        context: Context,
+    ) -> Response[TokenSet | CookieTokenSet]:
+        """Use up a refresh token for tokens that speak for another organization.
+
+        Membership is looked up again. The access token that the session had is
+        void. Without a refresh token in the body it is that of the cookie, and
+        so are those of the answer.
+        """
+        if data.refresh_token is not None:
+            return Response(await sessions.switch(data.refresh_token, data.organization, context))
+        refresh_token = cookies.refresh_token_of(request)
+        if refresh_token is None:
+            raise IssuerProblem.invalid_field("refresh_token", "required, here or in the cookie")
+        tokens = await sessions.switch(refresh_token, data.organization, context)
+        return cookies.renewal_answer(tokens)
 
     @post(
         "/logout",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, CursorResult, Select, select, update
+from sqlalchemy import ColumnElement, CursorResult, Integer, Select, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -20,6 +20,7 @@ from apostille_issuer.notifications.service import Notifications
 from apostille_issuer.sessions.locking import lock_sessions
 from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.status.marking import StatusMarks
+from apostille_issuer.status.schemas import StatusIndex
 
 __all__ = ["EndReason", "Ending", "SessionEnder", "Theft"]
 
@@ -116,6 +117,13 @@ class SessionEnder:
                 context=theft.context,
                 session_id=theft.session_id,
             )
+
+    async def void(self, session: AsyncSession, used: StatusIndex) -> None:
+        """Void the access tokens that stand there, and not their session; call it last."""
+        place = select(
+            literal(used.list_id, Integer).label("list_id"), literal(used.idx, Integer).label("idx")
+        )
+        await self._marks.revoke(session, place)
 
     async def end_all(
         self,

@@ -72,6 +72,7 @@ def _view(row: LoginSession, current: uuid.UUID | None) -> SessionView:
     return SessionView(
         id=row.id,
         current=row.id == current,
+        organization_id=row.organization_id,
         client_id=row.client_id,
         device=device_of(row.user_agent),
         user_agent=row.user_agent,

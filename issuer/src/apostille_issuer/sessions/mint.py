@@ -68,6 +68,8 @@ class MintedClaims(Struct, frozen=True):
     issued_at: datetime
     expires_in: int
     """Seconds."""
+    tenant_id: uuid.UUID | None = None
+    """Of the organization that the token speaks for, if it speaks for one."""
 
 
 class Mint:
@@ -114,4 +116,4 @@ class Mint:
         )
         if len(payload) > MAX_CLAIMS_BYTES:
             raise OversizedClaims
-        return MintedClaims(payload, now, expires - issued)
+        return MintedClaims(payload, now, expires - issued, rights.tenant_id)

@@ -17,6 +17,7 @@ __all__ = [
     "LogoutRequest",
     "RefreshRequest",
     "SessionView",
+    "SwitchRequest",
     "TokenSet",
     "Transport",
 ]
@@ -33,6 +34,9 @@ class LoginRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     login: Annotated[str, Meta(examples=["ada@example.com"])]
     password: Annotated[str, Meta(examples=["correct horse battery staple"])]
+    organization: uuid.UUID | None = None
+    """The organization that the token is to speak for; by default none, or, at a
+    tenant's own host, the user's own there."""
     audience: Audience | None = None
     """The services the token is for; by default all there are."""
     transport: Transport = "body"
@@ -51,6 +55,19 @@ class RefreshRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __repr__(self) -> str:
         """Show no token in any log."""
         return "RefreshRequest()"
+
+
+class SwitchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A refresh token, to be used up for one that speaks for another organization."""
+
+    organization: uuid.UUID | None
+    """``null`` to speak for none any more."""
+    refresh_token: str | None = None
+    """Without it, the one in the cookie."""
+
+    def __repr__(self) -> str:
+        """Show no token in any log."""
+        return "SwitchRequest()"
 
 
 class LogoutRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +112,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     current: bool
     """Whether it is the one that asks."""
+    organization_id: uuid.UUID | None
+    """The organization that it speaks for, if any."""
     client_id: str
     device: Device
     """Where he logged in, as the program he used says."""

@@ -29,8 +29,10 @@ from apostille_issuer.sessions.refresh_tokens import InvalidRefreshToken, Refres
 from apostille_issuer.sessions.rights import RightsReader
 from apostille_issuer.sessions.schemas import LoginRequest, TokenSet
 from apostille_issuer.sessions.store import Ask, Renewal
+from apostille_issuer.sessions.switching import OrganizationSwitch
 from apostille_issuer.status.allocation import IndexAllocator
 from apostille_issuer.status.schemas import StatusIndex
+from apostille_issuer.tenancy.homes import Homes
 
 __all__ = ["SessionService"]
 
@@ -51,8 +53,10 @@ class SessionService:
         ender: SessionEnder,
         keys: KeyService,
         refreshes: RefreshQueue,
+        switches: OrganizationSwitch,
         indexes: IndexAllocator,
         rights: RightsReader,
+        homes: Homes,
         client_id: str,
         idle_lifetime: timedelta,
         absolute_lifetime: timedelta,
@@ -67,8 +71,10 @@ class SessionService:
             ender: Ends sessions.
             keys: Signs tokens.
             refreshes: Moves refresh chains on.
+            switches: Moves them on to another organization.
             indexes: Gives out places in status lists.
             rights: Knows what tokens say.
+            homes: Knows which organization a login speaks for.
             client_id: The client that logins of people are bound to.
             idle_lifetime: A session not refreshed for this long ends.
             absolute_lifetime: A session ends this long after its login.
@@ -80,8 +86,10 @@ class SessionService:
         self._ender = ender
         self._keys = keys
         self._refreshes = refreshes
+        self._switches = switches
         self._indexes = indexes
         self._rights = rights
+        self._homes = homes
         self._tokens = RefreshTokens(keys.refresh_macs)
         self._client_id = client_id
         self._idle_lifetime = idle_lifetime
@@ -92,7 +100,9 @@ class SessionService:
 
         Raises:
             IssuerProblem: ``invalid_credentials``, ``rate_limited``,
-                ``overloaded``, ``unknown_audience``, ``token_oversized``.
+                ``overloaded``, ``unknown_audience``, ``token_oversized``,
+                ``not_a_member`` of the organization named, or of any where the
+                host is a tenant's.
         """
         found = await self._authenticator.authenticate(request.login, request.password, context)
         context = msgspec.structs.replace(context, actor_id=found.user_id)
@@ -103,13 +113,19 @@ class SessionService:
         async with self._database.begin(EVERY_TENANT) as session:
             await self._rights.hold(session)
             await self._authenticator.confirm(session, found, context)
+            organization_id = await self._homes.choose(
+                session, found.user_id, request.organization, context.host
+            )
+            bearer = msgspec.structs.replace(bearer, organization_id=organization_id)
             (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
-            await session.execute(_INSERT, _row(bearer, audience, usable_until, context))
+            row = _row(bearer, audience, usable_until, context)
+            await session.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
             self._audit.record(
                 session,
                 EventTag.LOGIN_SUCCEEDED,
                 context=context,
                 target=f"session:{bearer.session_id}",
+                tenant_id=claims.tenant_id,
             )
         return await self._sign(Renewal(bearer, 0, usable_until, claims))
 
@@ -132,6 +148,29 @@ class SessionService:
             raise IssuerProblem(ProblemCode.INVALID_REFRESH_TOKEN) from None
         use = Use(token.session_id, token.generation, self._client_id)
         outcome = await self._refreshes.use(Ask(use, context))
+        if isinstance(outcome, ProblemCode):
+            raise IssuerProblem(outcome)
+        return await self._sign(outcome)
+
+    async def switch(
+        self, refresh_token: str, organization_id: uuid.UUID | None, context: RequestContext
+    ) -> TokenSet:
+        """Use up *refresh_token* for tokens that speak for another organization, or for none.
+
+        The access token that the session had is void: it spoke for another
+        one. Asked again within seconds with the same refresh token, it gets
+        the same successor, as :meth:`refresh` does.
+
+        Raises:
+            IssuerProblem: What :meth:`refresh` raises; ``not_a_member``, which
+                uses up nothing.
+        """
+        try:
+            token = self._tokens.verify(refresh_token)
+        except InvalidRefreshToken:
+            raise IssuerProblem(ProblemCode.INVALID_REFRESH_TOKEN) from None
+        ask = Ask(Use(token.session_id, token.generation, self._client_id), context)
+        outcome = await self._switches.use(ask, organization_id)
         if isinstance(outcome, ProblemCode):
             raise IssuerProblem(outcome)
         return await self._sign(outcome)
@@ -208,6 +247,7 @@ def _row(
     return {
         "id": bearer.session_id,
         "user_id": bearer.user_id,
+        "organization_id": bearer.organization_id,
         "client_id": bearer.client_id,
         "audience": audience,
         "generation": 0,

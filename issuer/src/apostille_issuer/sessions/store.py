@@ -111,6 +111,58 @@ class RefreshStore:
         await self._ender.end_stolen(session, thefts, now)
         return [row if isinstance(row, ProblemCode) else next(renewals) for row in decided]
 
+    async def switch(
+        self,
+        session: AsyncSession,
+        ask: Ask,
+        organization_id: uuid.UUID | None,
+        spare: list[StatusIndex],
+    ) -> tuple[uuid.UUID | None, Outcome]:
+        """Use a refresh token for a renewal that speaks for another organization.
+
+        Returns:
+            The organization that the session spoke for until now, and what
+            comes of *ask*.
+
+        Args:
+            session: The transaction; it holds the policy (:meth:`.RightsReader.hold`).
+            ask: The token, and who presents it.
+            organization_id: For which one; ``None`` for none.
+            spare: An index, taken out if the session gets it.
+
+        Raises:
+            IssuerProblem: No token can be minted: ``not_a_member``, and what
+                :meth:`use` raises. Roll back.
+        """
+        now = self._clock()
+        thefts: list[Theft] = []
+        (row,) = await self._decide(session, [ask], now, thefts)
+        await self._ender.end_stolen(session, thefts, now)
+        if isinstance(row, ProblemCode):
+            return None, row
+        if row.organization_id == organization_id:
+            (renewal,) = await self._renew(session, [row], now, spare)
+            return row.organization_id, renewal
+        # Its tokens stand elsewhere from now on: what ends the sessions of one
+        # organization would miss a token of this one that speaks for it still.
+        index = spare.pop()
+        bearer = msgspec.structs.replace(_bearer(row, index), organization_id=organization_id)
+        (claims,) = await self._rights.claims(session, [(bearer, row.audience)], now)
+        await session.execute(
+            update(SESSIONS)
+            .where(SESSIONS.c.id == row.id)
+            .values(
+                tenant_id=claims.tenant_id,
+                organization_id=organization_id,
+                status_list_id=index.list_id,
+                status_index=index.idx,
+            )
+        )
+        if row.status_index is not None:
+            await self._ender.void(session, StatusIndex(row.status_list_id, row.status_index))
+        renewal = Renewal(bearer, row.generation, row.idle_expires_at, claims)
+        return row.organization_id, renewal
+
     async def _decide(
         self,
         session: AsyncSession,
