@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,13 +10,11 @@ from itertools import cycle, islice
 import httpx
 import pytest
 
-from apostille_issuer.tour.processes import free_port, running
 from support.desk import PASSWORD
-from support.postgresql import NoPostgreSQL, running_server
+from support.replicas import LOGIN, replicated
 
 pytestmark = pytest.mark.journey
 
-LOGIN = "ada@example.com"
 CALLERS = 50
 
 
@@ -53,48 +48,13 @@ def replicas(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replicas]:
     folder = tmp_path_factory.mktemp("replicas")
-    ports = [free_port(), free_port()]
-    environment = {
-        "APOSTILLE_ISSUER_URL": f"http://127.0.0.1:{ports[0]}",
-        "APOSTILLE_BOOTSTRAP_LOGIN": LOGIN,
-        "APOSTILLE_BOOTSTRAP_PASSWORD": PASSWORD,
-    }
-    with ExitStack() as stack:
-        if request.param == "postgresql":
-            environment |= _postgresql(stack)
-        clients = []
-        for port in ports:
-            url = f"http://127.0.0.1:{port}"
-            serve = ["apostille_issuer", "serve", "--data", str(folder), "--port", str(port)]
-            stack.enter_context(
-                running(
-                    serve,
-                    ready_url=f"{url}/health/ready",
-                    log=folder / f"{port}.log",
-                    environment=environment,
-                )
-            )
-            limits = httpx.Limits(max_connections=CALLERS)
-            client = httpx.Client(base_url=url, timeout=60, limits=limits, trust_env=False)
-            clients.append(stack.enter_context(client))
-        yield Replicas(clients)
-
-
-def _postgresql(stack: ExitStack) -> dict[str, str]:
-    """Return the variables that name a migrated database on a server of our own."""
-    try:
-        server = stack.enter_context(running_server())
-    except NoPostgreSQL as error:
-        pytest.skip(str(error))
-    url = server.create_database()
-    stack.callback(server.drop_database, url)
-    environment = {
-        "APOSTILLE_DATABASE_URL": url,
-        "APOSTILLE_KEY_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
-    }
-    command = [sys.executable, "-m", "apostille_issuer", "migrate"]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    return environment
+    limits = httpx.Limits(max_connections=CALLERS)
+    with replicated(request.param, folder) as processes, ExitStack() as stack:
+        clients = [
+            httpx.Client(base_url=process.url, timeout=60, limits=limits, trust_env=False)
+            for process in processes
+        ]
+        yield Replicas([stack.enter_context(client) for client in clients])
 
 
 def _successor(answers: list[httpx.Response]) -> str:

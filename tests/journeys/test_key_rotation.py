@@ -6,10 +6,7 @@ issuer lets it: one key set too late at one service, and its token is refused.
 
 from __future__ import annotations
 
-import base64
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -23,14 +20,13 @@ import pytest
 
 from apostille import Verifier
 from apostille.errors import ApostilleError
-from apostille_issuer.tour.processes import free_port, running
+from apostille_issuer.tour.processes import free_port
 from support.balancer import balanced
 from support.desk import PASSWORD
-from support.postgresql import NoPostgreSQL, running_server
+from support.replicas import LOGIN, replicated
 
 pytestmark = pytest.mark.journey
 
-LOGIN = "ada@example.com"
 MINUTE = 60
 ASK_EVERY_SECONDS = 1
 LEAST_ROTATIONS = 9
@@ -46,8 +42,6 @@ SCALED = {
     "APOSTILLE_VERIFIER_FRESHNESS": "2s",
     "APOSTILLE_KEY_CHECK_INTERVAL": "200ms",
     "APOSTILLE_ACCESS_TOKEN_LIFETIME": "1m",
-    "APOSTILLE_BOOTSTRAP_LOGIN": LOGIN,
-    "APOSTILLE_BOOTSTRAP_PASSWORD": PASSWORD,
 }
 
 
@@ -67,40 +61,14 @@ def issuers(
     ports = [free_port(), free_port()]
     with ExitStack() as stack:
         url = stack.enter_context(balanced(ports))
-        environment = {**SCALED, "APOSTILLE_ISSUER_URL": url}
-        if request.param == "postgresql":
-            environment |= _postgresql(stack)
-        clients = []
-        for port in ports:
-            origin = f"http://127.0.0.1:{port}"
-            stack.enter_context(
-                running(
-                    ["apostille_issuer", "serve", "--data", str(folder), "--port", str(port)],
-                    ready_url=f"{origin}/health/ready",
-                    log=folder / f"{port}.log",
-                    environment=environment,
-                )
-            )
-            client = httpx.Client(base_url=origin, timeout=30, trust_env=False)
-            clients.append(stack.enter_context(client))
-        yield Issuers(url, clients)
-
-
-def _postgresql(stack: ExitStack) -> dict[str, str]:
-    """Return the variables that name a migrated database on a server of our own."""
-    try:
-        server = stack.enter_context(running_server())
-    except NoPostgreSQL as error:
-        pytest.skip(str(error))
-    url = server.create_database()
-    stack.callback(server.drop_database, url)
-    environment = {
-        "APOSTILLE_DATABASE_URL": url,
-        "APOSTILLE_KEY_ENCRYPTION_KEY": base64.b64encode(bytes(32)).decode(),
-    }
-    command = [sys.executable, "-m", "apostille_issuer", "migrate"]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    return environment
+        settings = {**SCALED, "APOSTILLE_ISSUER_URL": url}
+        replicas = stack.enter_context(
+            replicated(request.param, folder, ports=ports, settings=settings)
+        )
+        clients = [
+            httpx.Client(base_url=replica.url, timeout=30, trust_env=False) for replica in replicas
+        ]
+        yield Issuers(url, [stack.enter_context(client) for client in clients])
 
 
 class Load:

@@ -96,18 +96,24 @@ class Replica:
 
 @contextmanager
 def replicated(
-    dialect: str, data: Path, *, count: int = 2, settings: Mapping[str, str] | None = None
+    dialect: str,
+    data: Path,
+    *,
+    ports: Sequence[int] = (),
+    count: int = 2,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Sequence[Replica]]:
-    """Run *count* processes on one database; skip the test where there is no PostgreSQL.
+    """Run some processes on one database; skip the test where there is no PostgreSQL.
 
     Args:
         dialect: ``sqlite`` or ``postgresql``.
         data: The data folder.
-        count: How many.
+        ports: Where they listen.
+        count: How many there are, on free ports, if *ports* are not given.
         settings: ``APOSTILLE_*`` variables. Unless they say otherwise the
             issuer's name is the address of the first process.
     """
-    ports = [free_port() for _ in range(count)]
+    ports = ports or [free_port() for _ in range(count)]
     environment = {
         "APOSTILLE_ISSUER_URL": f"http://127.0.0.1:{ports[0]}",
         "APOSTILLE_BOOTSTRAP_LOGIN": LOGIN,

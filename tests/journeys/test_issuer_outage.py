@@ -1,0 +1,160 @@
+"""The issuer is away for longer than its lists may be old, and comes back (DESIGN section 9).
+
+An issuer process and a service process, over HTTP; neither knows that the other
+is a test. The service is asked all the time and started once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from apostille_issuer.tour.processes import free_port
+from support import asking_service
+from support.desk import PASSWORD
+from support.issuer_process import environment as without_ours
+from support.lists import claims_in
+from support.replicas import LOGIN, QUICK_HASHES, Replica, replicated
+
+pytestmark = pytest.mark.journey
+
+TTL_SECONDS = 1
+MAX_STALENESS_SECONDS = 6
+WITHIN_SECONDS = 60
+"""Whatever is waited for happens long before."""
+
+FRESH, STALE, GONE = (200, 0), (200, 1), (503, 1)
+"""What the service answers, and of how many lists it says that they cannot be renewed."""
+
+
+class Service:
+    """The service process, as its callers see it."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, token: str) -> httpx.Response:
+        return self._http.get("/me", headers={"authorization": f"Bearer {token}"})
+
+    def health(self) -> dict[str, int]:
+        answer: dict[str, int] = self._http.get("/health").json()
+        return answer
+
+    def state(self, token: str) -> tuple[int, int]:
+        """Return the status for *token*, and how many lists could not be renewed."""
+        status = self.ask(token).status_code
+        return status, self.health()["failing"]
+
+    def states_until(
+        self, token: str, reached: Callable[[tuple[int, int]], bool]
+    ) -> list[tuple[int, int]]:
+        """Ask again and again; return the states one after the other, the last one *reached*."""
+        deadline = time.monotonic() + WITHIN_SECONDS
+        states = [self.state(token)]
+        while not reached(states[-1]):
+            assert time.monotonic() < deadline, states
+            time.sleep(0.02)
+            states.append(self.state(token))
+        return [state for state, _ in groupby(states)]
+
+
+@contextmanager
+def serving(issuer: str, log: Path) -> Iterator[Service]:
+    """Run the service until the block is left."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    program = str(Path(asking_service.__file__))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, program, issuer, str(port), str(MAX_STALENESS_SECONDS)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=without_ours(),
+        )
+    service = Service(url, process)
+    try:
+        deadline = time.monotonic() + WITHIN_SECONDS
+        while True:
+            with suppress(httpx.TransportError):
+                service.health()
+                break
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield service
+    finally:
+        service.close()
+        process.terminate()
+        process.wait(WITHIN_SECONDS)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def issuer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
+    settings = {**QUICK_HASHES, "APOSTILLE_STATUS_TTL": f"{TTL_SECONDS}s"}
+    with replicated(request.param, tmp_path, count=1, settings=settings) as (replica,):
+        yield replica
+
+
+def login(issuer: Replica) -> dict[str, Any]:
+    body = {"login": LOGIN, "password": PASSWORD}
+    answer = httpx.post(f"{issuer.url}/v1/auth/login", json=body, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+def end_session(issuer: Replica, session: str) -> None:
+    """End it by the command line, with no issuer running."""
+    command = [sys.executable, "-m", "apostille_issuer", "revoke", "--session", session]
+    command += ["--data", str(issuer.log.parent)]
+    env = without_ours(issuer.environment)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_outage_is_borne_then_told_then_over_without_a_restart(
+    issuer: Replica, tmp_path: Path
+) -> None:
+    kept, ended = login(issuer), login(issuer)
+    with serving(issuer.url, tmp_path / "service.log") as service:
+        good = kept["access_token"]
+        assert service.state(good) == FRESH
+        assert service.ask(ended["access_token"]).status_code == 200
+        issuer.kill()
+        killed_at = time.monotonic()
+        # Longer than the ttl: the list serves, and is known to be old.
+        # Longer than max_staleness: it does not serve any more.
+        assert service.states_until(good, lambda state: state[0] != 200) == [FRESH, STALE, GONE]
+        # The list was asked for at most a ttl, and a second, before the issuer died.
+        borne = time.monotonic() - killed_at
+        assert borne >= MAX_STALENESS_SECONDS - TTL_SECONDS - 1
+        refusal = service.ask(good)
+        assert refusal.status_code == 503
+        assert refusal.json()["code"] == "status_unavailable"
+        assert int(refusal.headers["retry-after"]) >= 1
+        assert "www-authenticate" not in refusal.headers  # the token may be good
+        # Not ready would mean that it gets no requests, and never recovers.
+        assert service.health() == {"ready": True, "failing": 1, "unusable": 1}
+        end_session(issuer, claims_in(ended["access_token"])["sid"])
+        issuer.start()
+        issuer.wait_until_ready()
+        states = service.states_until(good, lambda state: state == FRESH)
+        assert {status for status, _ in states[:-1]} <= {503}
+        assert service.health() == {"ready": True, "failing": 0, "unusable": 0}
+        refusal = service.ask(ended["access_token"])
+        assert (refusal.status_code, refusal.json()["code"]) == (401, "revoked_token")
+        assert service.process.poll() is None
