@@ -35,7 +35,12 @@ __all__ = [
 ]
 
 _AUDITED_REFUSALS: Final = frozenset(
-    {ProblemCode.GRANT_EXCEEDS_OWN, ProblemCode.LAST_SUPERUSER, ProblemCode.PROTECTED}
+    {
+        ProblemCode.GRANT_EXCEEDS_OWN,
+        ProblemCode.LAST_ADMINISTRATOR,
+        ProblemCode.LAST_SUPERUSER,
+        ProblemCode.PROTECTED,
+    }
 )
 """Attempts to go around a control are events of their own (OWASP ASVS V16.3.3)."""
 
@@ -195,6 +200,7 @@ class Change:
         *,
         before: Details | None = None,
         after: Details | None = None,
+        tenant_id: uuid.UUID | None = None,
         affects_policy: bool = True,
     ) -> None:
         """Write what was done into the audit trail, in the same transaction.
@@ -204,11 +210,19 @@ class Change:
             target: On what.
             before: Its state before.
             after: Its state now.
+            tenant_id: Whose it is, in whose trail it is then; by default that of
+                whom the actor speaks for.
             affects_policy: Whether what follows from roles, catalogue and
                 services may have changed, so that cached results are void.
         """
         self._audit.record(
-            self.session, tag, context=self._context, target=target, before=before, after=after
+            self.session,
+            tag,
+            context=self._context,
+            target=target,
+            before=before,
+            after=after,
+            tenant_id=tenant_id,
         )
         self.new_revision = self.new_revision or affects_policy
 

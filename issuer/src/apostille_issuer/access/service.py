@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from apostille_contracts.events import EventTag
 from apostille_contracts.manifest import Manifest
 from apostille_issuer.access.assignments import Assignments, require_user
+from apostille_issuer.access.authority import reach_of
 from apostille_issuer.access.catalogue import SystemRole
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
 from apostille_issuer.access.holders import just_him
 from apostille_issuer.access.models import Service, UserRole
 from apostille_issuer.access.permissions import Permissions
 from apostille_issuer.access.policy import (
+    Change,
     Policy,
     RightsWatch,
     hold_policy,
@@ -84,6 +87,21 @@ class AccessService:
             StartupError: Another service has the issuer's audience.
         """
         await seed(self._policy, self._audit, self._audience)
+
+    def change(
+        self, context: RequestContext, tag: EventTag, target: str
+    ) -> AbstractAsyncContextManager[Change]:
+        """Open a locked transaction in which rights may change, for another domain's act.
+
+        It reaches as far as whoever acts does: over his tenant, or over all of
+        them. See :meth:`.Policy.change`.
+
+        Args:
+            context: Who acts, from where.
+            tag: What is attempted.
+            target: On what.
+        """
+        return self._policy.change(context, tag, target, reach=reach_of(context))
 
     async def hold_policy(self, session: AsyncSession) -> None:
         """Let nobody change anybody's rights until the transaction, one that writes, ends.
