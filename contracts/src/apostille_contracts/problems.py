@@ -68,6 +68,7 @@ class ProblemCode(StrEnum):
     INVALID_INVITATION = "invalid_invitation"
     INVITATION_EXPIRED = "invitation_expired"
     INVITATION_ENDED = "invitation_ended"
+    INVITATION_VOID = "invitation_void"
     ADDRESS_MISMATCH = "address_mismatch"
     INVALID_CREDENTIALS = "invalid_credentials"
     INVALID_REFRESH_TOKEN = "invalid_refresh_token"  # noqa: S105
@@ -197,6 +198,10 @@ SPECS: MappingProxyType[ProblemCode, ProblemSpec] = MappingProxyType(
         ),
         ProblemCode.INVITATION_ENDED: _spec(
             HTTPStatus.GONE, "The invitation has been accepted, revoked or sent anew."
+        ),
+        ProblemCode.INVITATION_VOID: _spec(
+            _CONFLICT,
+            "Whoever sent the invitation can no longer give what it promises; ask for a new one.",
         ),
         ProblemCode.ADDRESS_MISMATCH: _spec(
             HTTPStatus.FORBIDDEN, "The invitation is for another address than the account's."

@@ -234,7 +234,8 @@ class Invitation(Base):
             ["organizations.tenant_id", "organizations.id"],
             ondelete="CASCADE",
         ),
-        CheckConstraint("state IN ('pending', 'accepted', 'revoked')", name="state"),
+        CheckConstraint("state IN ('pending', 'accepted', 'revoked', 'expired')", name="state"),
+        CheckConstraint("delivery IN ('waiting', 'sent', 'failed')", name="delivery"),
         Index(
             "uq_invitations_pending",
             *("organization_id", "email_key"),
@@ -255,13 +256,19 @@ class Invitation(Base):
     generation: Mapped[int]
     """Grows when it is sent again: only the newest letter is good."""
     state: Mapped[str] = mapped_column(String(16))
+    """``expired`` only once another one took its place; until then it goes by the time."""
     roles: Mapped[list[str]]
     """Identifiers of the roles he is to have."""
     plan: Mapped[str | None] = mapped_column(String(PLAN_LENGTH))
     scopes: Mapped[list[str]] = mapped_column(default=list)
     invited_by: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime]
-    sent_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    """When its newest letter was asked for."""
+    delivery: Mapped[str] = mapped_column(String(16))
+    """What became of that letter."""
+    sent_at: Mapped[datetime | None]
+    """When a mail server, or the folder, took it."""
     expires_at: Mapped[datetime]
     answered_at: Mapped[datetime | None]
     """When it was accepted or revoked."""

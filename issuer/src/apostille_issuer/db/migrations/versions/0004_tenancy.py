@@ -33,6 +33,7 @@ def upgrade() -> None:
     _create_tenants()
     _create_organizations()
     _create_memberships()
+    _create_mail()
     _create_clients()
     _change_policy()
     _change_subjects()
@@ -217,12 +218,18 @@ def _create_memberships() -> None:
         sa.Column("scopes", DOCUMENT, nullable=False),
         sa.Column("invited_by", sa.Uuid(), nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("sent_at", MOMENT, nullable=False),
+        sa.Column("queued_at", MOMENT, nullable=False),
+        sa.Column("delivery", sa.String(16), nullable=False),
+        sa.Column("sent_at", MOMENT, nullable=True),
         sa.Column("expires_at", MOMENT, nullable=False),
         sa.Column("answered_at", MOMENT, nullable=True),
         sa.Column("accepted_by", sa.Uuid(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('pending', 'accepted', 'revoked')", name=op.f("ck_invitations_state")
+            "state IN ('pending', 'accepted', 'revoked', 'expired')",
+            name=op.f("ck_invitations_state"),
+        ),
+        sa.CheckConstraint(
+            "delivery IN ('waiting', 'sent', 'failed')", name=op.f("ck_invitations_delivery")
         ),
         _within_organization("fk_invitations_tenant_id_organization_id_organizations"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
@@ -237,6 +244,21 @@ def _create_memberships() -> None:
         ["organization_id", "email_key"],
         "state = 'pending'",
     )
+
+
+def _create_mail() -> None:
+    op.create_table(
+        "outgoing_mail",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("due_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outgoing_mail")),
+    )
+    op.create_index(op.f("ix_outgoing_mail_due_at"), "outgoing_mail", ["due_at"])
 
 
 def _create_clients() -> None:
