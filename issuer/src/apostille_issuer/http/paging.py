@@ -29,7 +29,8 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 """Most items on a page; a larger limit is refused."""
 
-MAX_CURSOR_LENGTH = 512
+MAX_CURSOR_LENGTH = 1_200
+"""Enough for an identifier and the longest name that a list is ordered by."""
 
 Limit = Annotated[
     int, QueryParameter(ge=1, le=MAX_LIMIT, description=f"Items on the page; at most {MAX_LIMIT}.")

@@ -52,6 +52,8 @@ class Ending(Struct, frozen=True):
     reason: EndReason
     at: datetime
     context: RequestContext
+    tenant_id: uuid.UUID | None = None
+    """In whose audit trail it is; by default that of whom the actor speaks for."""
 
 
 class Theft(Struct, frozen=True):
@@ -188,7 +190,14 @@ class SessionEnder:
         ending: Ending,
         after: dict[str, Any],
     ) -> None:
-        self._audit.record(session, tag, context=ending.context, target=target, after=after)
+        self._audit.record(
+            session,
+            tag,
+            context=ending.context,
+            target=target,
+            after=after,
+            tenant_id=ending.tenant_id,
+        )
 
     async def _end(
         self,
