@@ -127,7 +127,10 @@ class Organization(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint("state IN ('active', 'deactivated', 'deleted')", name="state"),
-        CheckConstraint(f"depth BETWEEN 1 AND {MAX_DEPTH}", name="depth"),
+        # A deleted one hinders no move of what is left around it.
+        CheckConstraint(
+            f"depth >= 1 AND (depth <= {MAX_DEPTH} OR state = 'deleted')", name="depth"
+        ),
         Index(
             "uq_organizations_sibling_name",
             *("tenant_id", "parent_id", "name_key"),
@@ -143,6 +146,7 @@ class Organization(Base):
             postgresql_where=text("parent_id IS NULL"),
         ),
         Index("ix_organizations_tenant_id_name_key_id", "tenant_id", "name_key", "id"),
+        Index("ix_organizations_name_key_id", "name_key", "id"),
         Index("ix_organizations_parent_id_name_key", "parent_id", "name_key"),
     )
 
@@ -181,6 +185,11 @@ class OrganizationLineage(Base):
             ondelete="CASCADE",
         ),
         Index("ix_organization_lineage_ancestor_id_distance", "ancestor_id", "distance"),
+        # What is below an organization, in order of names: a page of it is one range.
+        Index(
+            "ix_organization_lineage_ancestor_id_name_key",
+            *("ancestor_id", "name_key", "organization_id"),
+        ),
     )
 
     organization_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -188,6 +197,8 @@ class OrganizationLineage(Base):
     tenant_id: Mapped[uuid.UUID]
     distance: Mapped[int]
     """0 for itself."""
+    name_key: Mapped[str] = mapped_column(_key(2 * NAME_LENGTH))
+    """The organization's; :mod:`.lineage` keeps it so."""
 
 
 class Membership(Base):

@@ -126,7 +126,9 @@ def _create_organizations() -> None:
         sa.CheckConstraint(
             "state IN ('active', 'deactivated', 'deleted')", name=op.f("ck_organizations_state")
         ),
-        sa.CheckConstraint("depth BETWEEN 1 AND 8", name=op.f("ck_organizations_depth")),
+        sa.CheckConstraint(
+            "depth >= 1 AND (depth <= 8 OR state = 'deleted')", name=op.f("ck_organizations_depth")
+        ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "parent_id"],
             ["organizations.tenant_id", "organizations.id"],
@@ -142,7 +144,11 @@ def _create_organizations() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_organizations_tenant_id_id")),
     )
-    for columns in (["parent_id", "name_key"], ["tenant_id", "name_key", "id"]):
+    for columns in (
+        ["parent_id", "name_key"],
+        ["tenant_id", "name_key", "id"],
+        ["name_key", "id"],
+    ):
         name = f"ix_organizations_{'_'.join(columns)}"
         op.create_index(op.f(name), "organizations", columns)
     _some("uq_organizations_root", "organizations", ["tenant_id"], "parent_id IS NULL")
@@ -158,6 +164,7 @@ def _create_organizations() -> None:
         sa.Column("ancestor_id", sa.Uuid(), nullable=False),
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("distance", sa.Integer(), nullable=False),
+        sa.Column("name_key", _by_bytes(200), nullable=False),
         _within_organization("fk_organization_lineage_organization"),
         sa.ForeignKeyConstraint(
             ["tenant_id", "ancestor_id"],
@@ -173,6 +180,11 @@ def _create_organizations() -> None:
         op.f("ix_organization_lineage_ancestor_id_distance"),
         "organization_lineage",
         ["ancestor_id", "distance"],
+    )
+    op.create_index(
+        op.f("ix_organization_lineage_ancestor_id_name_key"),
+        "organization_lineage",
+        ["ancestor_id", "name_key", "organization_id"],
     )
 
 
