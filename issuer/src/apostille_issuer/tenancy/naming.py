@@ -11,7 +11,7 @@ from apostille_issuer.http.paging import key_of
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy.models import NAME_LENGTH
 
-__all__ = ["LAST", "Name", "Place", "check_name", "place_of", "prefix_key"]
+__all__ = ["LAST", "DisplayName", "Place", "check_name", "place_of", "prefix_key"]
 
 LAST = "\U0010ffff"
 """Sorts after every character, so that a prefix is a range."""
@@ -19,7 +19,7 @@ LAST = "\U0010ffff"
 UUID_LENGTH = 36
 
 
-class Name(Struct, frozen=True):
+class DisplayName(Struct, frozen=True):
     """A name that :func:`check_name` accepted."""
 
     text: str
@@ -39,7 +39,7 @@ class Place(Struct, frozen=True):
         return f"{self.id}{self.key}"
 
 
-def check_name(field: str, text: str) -> Name:
+def check_name(field: str, text: str) -> DisplayName:
     """Return *text* as the name of a tenant or an organization.
 
     Args:
@@ -60,7 +60,7 @@ def check_name(field: str, text: str) -> Name:
         )
     if len(normal) > NAME_LENGTH or len(key) > 2 * NAME_LENGTH:
         raise IssuerProblem.invalid_field(field, f"at most {NAME_LENGTH} characters")
-    return Name(normal, key)
+    return DisplayName(normal, key)
 
 
 def prefix_key(field: str, text: str) -> str:
