@@ -7,12 +7,24 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Uuid,
+    column,
+    table,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from apostille_issuer.db.types import Base, new_id
 
-__all__ = ["ApiKey", "ServiceAccount"]
+__all__ = ["USERS", "ApiKey", "ServiceAccount", "UsedAssertion"]
+
+USERS = table("users", column("id", Uuid), column("state", String))
+"""What this domain must know of a user: the row is the accounts'."""
 
 
 class ServiceAccount(Base):
@@ -79,3 +91,20 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None]
     """To the minute."""
     revoked_at: Mapped[datetime | None]
+
+
+class UsedAssertion(Base):
+    """A client assertion that was used, so that it is not used again (RFC 7523 section 3)."""
+
+    __tablename__ = "used_assertions"
+    __table_args__ = (
+        Index("ix_used_assertions_account_id_expires_at", "account_id", "expires_at"),
+    )
+
+    account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("service_accounts.id", ondelete="CASCADE"), primary_key=True
+    )
+    jti_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the claim ``jti`` in hexadecimal."""
+    expires_at: Mapped[datetime]
+    """From here on the assertion is refused for its age."""

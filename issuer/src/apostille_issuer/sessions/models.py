@@ -26,6 +26,7 @@ class LoginSession(Base):
     __tablename__ = "sessions"
     __table_args__ = (
         CheckConstraint("generation >= 0", name="generation"),
+        CheckConstraint("kind IN ('login', 'client')", name="kind"),
         CheckConstraint(
             "(tenant_id IS NULL) = (organization_id IS NULL)", name="tenant_of_organization"
         ),
@@ -46,6 +47,8 @@ class LoginSession(Base):
     tenant_id: Mapped[uuid.UUID | None]
     organization_id: Mapped[uuid.UUID | None]
     """The organization that its tokens speak for, if any."""
+    kind: Mapped[str] = mapped_column(String(8), default="login", server_default="login")
+    """``client`` is that of an API key, whose identifier it has: see :mod:`.client_sessions`."""
     client_id: Mapped[str] = mapped_column(String(255))
     audience: Mapped[list[str] | None] = mapped_column(JsonDocument)
     """The audiences the login was narrowed to; ``None`` is all there are."""

@@ -325,6 +325,24 @@ def _create_clients() -> None:
     )
     op.create_index(op.f("ix_api_keys_account_id_id"), "api_keys", ["account_id", "id"])
     op.create_index(op.f("ix_api_keys_tenant_id"), "api_keys", ["tenant_id"])
+    op.create_table(
+        "used_assertions",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("jti_hash", sa.String(64), nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["service_accounts.id"],
+            name=op.f("fk_used_assertions_account_id_service_accounts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("account_id", "jti_hash", name=op.f("pk_used_assertions")),
+    )
+    op.create_index(
+        op.f("ix_used_assertions_account_id_expires_at"),
+        "used_assertions",
+        ["account_id", "expires_at"],
+    )
 
 
 def _change_policy() -> None:
@@ -384,6 +402,8 @@ def _change_subjects() -> None:
     with op.batch_alter_table("sessions") as batch:
         batch.add_column(sa.Column("tenant_id", sa.Uuid(), nullable=True))
         batch.add_column(sa.Column("organization_id", sa.Uuid(), nullable=True))
+        batch.add_column(sa.Column("kind", sa.String(8), server_default="login", nullable=False))
+        batch.create_check_constraint(op.f("ck_sessions_kind"), "kind IN ('login', 'client')")
         batch.create_check_constraint(
             op.f("ck_sessions_tenant_of_organization"),
             "(tenant_id IS NULL) = (organization_id IS NULL)",
