@@ -9,7 +9,18 @@ from enum import StrEnum
 from typing import Any, cast
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, CursorResult, Integer, Select, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Integer,
+    Select,
+    and_,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -68,7 +79,9 @@ class Theft(Struct, frozen=True):
 class SessionEnder:
     """Ends sessions, and with them their access tokens, wherever those are verified.
 
-    A session that has ended stays as it ended first.
+    A session that has ended stays as it ended first. That of an API key ends
+    with its key alone; whatever else is the reason, its access tokens are
+    void, and the key gets others as soon as it may again.
     """
 
     def __init__(self, audit: AuditTrail, marks: StatusMarks, notifications: Notifications) -> None:
@@ -211,20 +224,33 @@ class SessionEnder:
         living = (which, LoginSession.revoked_at.is_(None))
         if not one:
             await lock_sessions(session, *living)
+        by_key = ending.reason is EndReason.KEY_REVOKED
         result = await session.execute(
             update(LoginSession)
-            .where(*living)
+            .where(*living, true() if by_key else LoginSession.kind == "login")
             .values(revoked_at=ending.at, revoked_reason=ending.reason.value)
             .execution_options(synchronize_session=False)
         )
         ended = cast("CursorResult[Any]", result).rowcount
-        if ended:
-            # Locked by the update, so what a refresh has just given them is seen.
-            used = select(LoginSession.status_list_id, LoginSession.status_index).where(
-                which,
-                LoginSession.revoked_at == ending.at,
-                LoginSession.status_index.is_not(None),
+        if one and not ended:  # it may be an API key's
+            await lock_sessions(session, *living)
+        of_key = and_(LoginSession.kind == "client", LoginSession.revoked_at.is_(None))
+        # All of them locked, so what a refresh has just given them is seen.
+        used = (which, LoginSession.status_index.is_not(None))
+        await self._marks.revoke(
+            session,
+            select(LoginSession.status_list_id, LoginSession.status_index).where(
+                *used,
+                or_(LoginSession.revoked_at == ending.at, of_key),
                 LoginSession.rotated_at > self._marks.horizon(),
-            )
-            await self._marks.revoke(session, used)
-        return ended
+            ),
+        )
+        if by_key or (one and ended):
+            return ended
+        spared = await session.execute(
+            update(LoginSession)
+            .where(*used, of_key)
+            .values(status_list_id=None, status_index=None)
+            .execution_options(synchronize_session=False)
+        )
+        return ended + cast("CursorResult[Any]", spared).rowcount

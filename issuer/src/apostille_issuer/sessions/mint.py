@@ -46,7 +46,8 @@ class Bearer(Struct, frozen=True):
     session_id: uuid.UUID
     user_id: uuid.UUID
     client_id: str
-    auth_time: datetime
+    auth_time: datetime | None
+    """When a person proved who he is; ``None`` where none did."""
     amr: tuple[str, ...]
     expires_at: datetime
     """The session's absolute end; no token outlives it."""
@@ -54,6 +55,8 @@ class Bearer(Struct, frozen=True):
     """Where services see whether it has been revoked."""
     organization_id: uuid.UUID | None = None
     """The organization it speaks for, if any."""
+    scopes: frozenset[str] | None = None
+    """The only ones of its scopes that were asked for; ``None`` for all."""
 
     @property
     def place(self) -> Place:
@@ -70,6 +73,7 @@ class MintedClaims(Struct, frozen=True):
     """Seconds."""
     tenant_id: uuid.UUID | None = None
     """Of the organization that the token speaks for, if it speaks for one."""
+    scopes: tuple[str, ...] = ()
 
 
 class Mint:
@@ -88,7 +92,9 @@ class Mint:
         """
         issued = int(now.timestamp())
         expires = int(min(now + self._lifetime, bearer.expires_at).timestamp())
-        audience = rights.audience
+        audience, scopes = rights.audience, rights.scopes
+        if bearer.scopes is not None:
+            scopes = tuple(scope for scope in scopes if scope in bearer.scopes)
         payload = _encoder.encode(
             AccessTokenClaims(
                 iss=self._issuer,
@@ -98,12 +104,12 @@ class Mint:
                 exp=expires,
                 iat=issued,
                 jti=str(new_id()),
-                auth_time=int(bearer.auth_time.timestamp()),
+                auth_time=UNSET if bearer.auth_time is None else int(bearer.auth_time.timestamp()),
                 amr=bearer.amr,
                 sid=str(bearer.session_id),
                 tid=UNSET if rights.tenant_id is None else str(rights.tenant_id),
                 org=UNSET if bearer.organization_id is None else str(bearer.organization_id),
-                scope=" ".join(rights.scopes),
+                scope=" ".join(scopes),
                 plan=UNSET if rights.plan is None else rights.plan,
                 roles=rights.roles,
                 permissions=rights.permissions,
@@ -116,4 +122,4 @@ class Mint:
         )
         if len(payload) > MAX_CLAIMS_BYTES:
             raise OversizedClaims
-        return MintedClaims(payload, now, expires - issued, rights.tenant_id)
+        return MintedClaims(payload, now, expires - issued, rights.tenant_id, scopes)

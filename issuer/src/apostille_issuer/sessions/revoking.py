@@ -40,7 +40,10 @@ class SessionRevoker:
             return await self._ender.end_all(session, user_id, self._ending(context))
 
     async def revoke_everybody(self, context: RequestContext) -> int:
-        """End all sessions there are, a batch at a time; those that begin meanwhile stay."""
+        """End all sessions there are, a batch at a time; those that begin meanwhile stay.
+
+        API keys stay, too (:class:`.SessionEnder`): their access tokens do not.
+        """
         ending = self._ending(context)
         living = (
             select(LoginSession.id)
@@ -52,13 +55,14 @@ class SessionRevoker:
             .order_by(LoginSession.id)
             .limit(BATCH)
         )
-        ended = 0
+        ended, last = 0, uuid.UUID(int=0)
         while True:
             async with self._database.begin(EVERY_TENANT) as session:
-                batch = (await session.scalars(living)).all()
+                batch = (await session.scalars(living.where(LoginSession.id > last))).all()
                 ended += await self._ender.end_these(session, batch, ending)
             if len(batch) < BATCH:
                 return ended
+            last = batch[-1]
 
     def _ending(self, context: RequestContext) -> Ending:
         return Ending(EndReason.REVOKED, self._clock(), context)
