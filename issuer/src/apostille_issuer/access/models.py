@@ -43,7 +43,14 @@ __all__ = [
 NAME_LENGTH = 63
 """Longest name of a role or a service, in characters."""
 
-USERS = table("users", column("id", Uuid), column("state", String), column("password_hash", String))
+USERS = table(
+    "users",
+    column("id", Uuid),
+    column("login", String),
+    column("state", String),
+    column("kind", String),
+    column("password_hash", String),
+)
 """What this domain must know of a user, and all it may: the row is the accounts'."""
 
 TENANTS = table("tenants", column("id", Uuid), column("state", String), column("plan", String))
