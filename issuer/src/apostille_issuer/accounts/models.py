@@ -12,7 +12,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from apostille_issuer.accounts.names import MAX_LOGIN_LENGTH
 from apostille_issuer.db.types import Base, UtcDateTime, new_id
 
-__all__ = ["User"]
+__all__ = ["PERSON", "SERVICE", "User"]
+
+PERSON = "person"
+SERVICE = "service"
 
 # Compared byte by byte on either database, so that a prefix is a range of
 # the unique index whatever the locale of the PostgreSQL cluster.
@@ -38,7 +41,7 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     """A PHC string; without one there is no login by password."""
     state: Mapped[str] = mapped_column(String(16))
-    kind: Mapped[str] = mapped_column(String(16), default="person", server_default="person")
+    kind: Mapped[str] = mapped_column(String(16), default=PERSON, server_default=PERSON)
     """``service`` is a service account: it never has a password; see the clients domain."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -18,7 +18,7 @@ from apostille_contracts.problems import FieldError, ProblemCode
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.accounts.drafts import checked_draft, checked_login
 from apostille_issuer.accounts.hashing import Hashing
-from apostille_issuer.accounts.models import User
+from apostille_issuer.accounts.models import PERSON, User
 from apostille_issuer.accounts.names import InvalidLogin, parse_login_prefix
 from apostille_issuer.accounts.schemas import UserDraft, UserFilter, UserPatch, UserView
 from apostille_issuer.audit.service import AuditTrail
@@ -66,7 +66,7 @@ class AccountService:
         Raises:
             IssuerProblem: ``validation_failed`` for a cursor that is not ours.
         """
-        statement = select(User).order_by(User.id).limit(limit + 1)
+        statement = select(User).where(User.kind == PERSON).order_by(User.id).limit(limit + 1)
         if (last := uuid_of(cursor)) is not None:
             statement = statement.where(User.id > last)
         if wanted.state is not None:
@@ -272,7 +272,8 @@ class AccountService:
 
 async def _found(session: AsyncSession, user_id: uuid.UUID, *, lock: bool = False) -> User:
     user = await session.get(User, user_id, with_for_update=lock or None)
-    if user is None:
+    # Service accounts have routes of their own; here they are nobody.
+    if user is None or user.kind != PERSON:
         raise IssuerProblem(ProblemCode.NOT_FOUND)
     return user
 
