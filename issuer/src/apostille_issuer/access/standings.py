@@ -134,19 +134,24 @@ _EVERYWHERE = (
 )
 
 
-def roles_in_organizations() -> Select[Any]:
+def roles_in_organizations(*, even_inactive: bool = False) -> Select[Any]:
     """Return the statement that finds roles by membership: of users, in organizations.
 
     A row for each role, and at least one for each membership that counts; the
     caller says of whom and where, by ``MEMBERSHIPS.c.user_id`` and
     ``LINEAGE.c.organization_id``.
+
+    Args:
+        even_inactive: Find the roles in organizations that are not active, too,
+            of who has them in one further up that is: he may activate them again.
     """
     above = LINEAGE.alias("above")
+    must_be_active = LINEAGE.c.ancestor_id if even_inactive else LINEAGE.c.organization_id
     inactive = (
         select(literal_column("1"))
         .select_from(above.join(ORGANIZATIONS, ORGANIZATIONS.c.id == above.c.ancestor_id))
         .where(
-            above.c.organization_id == LINEAGE.c.organization_id,
+            above.c.organization_id == must_be_active,
             ORGANIZATIONS.c.state != "active",
         )
         .exists()
