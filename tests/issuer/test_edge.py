@@ -250,6 +250,6 @@ def test_the_actor_is_who_the_guard_verified() -> None:
         "type": "http",
         "headers": [],
         "state": {"request_id": "r", "address": None},
-        "user": SimpleNamespace(subject=subject),
+        "user": SimpleNamespace(subject=subject, organization=None),
     }
     assert str(provide_context(Request(scope)).actor_id) == subject

@@ -200,3 +200,9 @@ def test_a_migration_that_would_leave_dangling_rows_is_undone(
     with pytest.raises(StartupError, match="dangling rows in children"):
         migrate(url)
     assert snapshot(url) == ([], [])
+
+
+def test_a_role_that_row_level_security_does_not_hold_is_refused(postgresql: Server) -> None:
+    url = postgresql.create_database()
+    assert refusal(postgresql.superuser_url(url)).startswith("the database role '")
+    postgresql.drop_database(url)

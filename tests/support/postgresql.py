@@ -1,8 +1,10 @@
 """A PostgreSQL server for tests: the one named in the environment, or one of our own.
 
 ``APOSTILLE_TEST_POSTGRESQL_URL`` names a server where the user may create
-databases. Without it a throw-away cluster is started from the server programs
-of this machine, reachable by a Unix socket in a temporary folder alone; each
+databases, and roles if he is a superuser: databases then belong to a role that
+row-level security holds, as the issuer wants it. Without it a throw-away
+cluster is started from the server programs of this machine, reachable by a
+Unix socket in a temporary folder alone; each
 process that asks has its own, so parallel runs never meet.
 """
 
@@ -16,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ HOW_TO_GET_IT = (
 )
 START_SECONDS = 30
 
+OWNER = "apostille_tests"
+"""Owns the databases where the server's own user is a superuser; also its password."""
+
 
 class NoPostgreSQL(Exception):
     """There is neither a server nor the programs to start one."""
@@ -42,6 +47,7 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
+        self._owner = self._make_owner()
         self._spare: dict[str, list[str]] = {}
 
     @contextmanager
@@ -63,7 +69,8 @@ class Server:
             **connect_arguments(self._url.set(database=template)), autocommit=True
         ) as source:
             rows = {table: _rows(source, table) for table in _tables(source)}
-        with psycopg.connect(**connect_arguments(url)) as connection:
+        within = self._url.set(database=make_url(url).database)
+        with psycopg.connect(**connect_arguments(within)) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -80,13 +87,31 @@ class Server:
     def create_database(self, template: str | None = None) -> str:
         """Return the URL of a new database, empty or a copy of *template*."""
         name = f"apostille_{uuid.uuid4().hex[:12]}"
+        owned = f' OWNER "{self._owner.username}"'
         copied = f' TEMPLATE "{template}"' if template else ""
-        self._execute(f'CREATE DATABASE "{name}"{copied}')
-        return self._url.set(database=name).render_as_string(hide_password=False)
+        self._execute(f'CREATE DATABASE "{name}"{owned}{copied}')
+        return self._owner.set(database=name).render_as_string(hide_password=False)
 
     def drop_database(self, url: str) -> None:
         """Drop the database at *url*, whoever is connected."""
         self._execute(f'DROP DATABASE "{make_url(url).database}" WITH (FORCE)')
+
+    def superuser_url(self, url: str) -> str:
+        """Return the URL of the same database for whom the server was made for."""
+        within = self._url.set(database=make_url(url).database)
+        return within.render_as_string(hide_password=False)
+
+    def _make_owner(self) -> URL:
+        """Return the URL of who is to own databases: nobody whom row-level security spares."""
+        spared = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        with psycopg.connect(**connect_arguments(self._url), autocommit=True) as connection:
+            if connection.execute(spared).fetchone() == (False,):
+                return self._url
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+                connection.execute(
+                    f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{OWNER}'".encode()
+                )
+        return self._url.set(username=OWNER, password=OWNER)
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(**connect_arguments(self._url), autocommit=True) as connection:

@@ -163,11 +163,25 @@ def _connection(url: str | URL, timeout: timedelta) -> Iterator[Connection]:
         event.listen(engine, "begin", _begin_immediately)
     try:
         with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                _require_held(connection)
             yield connection
     except DBAPIError as error:
         raise StartupError(f"cannot use the database: {_reason(error)}") from error
     finally:
         engine.dispose()
+
+
+def _require_held(connection: Connection) -> None:
+    """Make sure that row-level security, which keeps tenants apart, holds for who is connected."""
+    spared = text(
+        "SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)"
+    )
+    if (role := connection.scalar(spared)) is not None:
+        raise StartupError(
+            f"the database role {role!r} is a superuser or has BYPASSRLS, so row-level security "
+            "would not keep tenants apart: connect as one that owns the database and has neither"
+        )
 
 
 def _take_over_transactions(connection: sqlite3.Connection, _record: object) -> None:
