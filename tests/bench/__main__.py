@@ -1,4 +1,4 @@
-"""``python -m bench [verify] [routes] [issuer] [startup] [--strict] [--write]``."""
+"""``python -m bench [SECTION …] [--strict] [--write]``; without a section, all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.series import Verdict
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
 
-SECTIONS = ("verify", "routes", "issuer", "startup")
+SECTIONS = ("verify", "routes", "issuer", "startup", "status", "replicas", "memory")
 
 _INTRODUCTION = """\
 # Performance

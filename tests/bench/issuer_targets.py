@@ -31,9 +31,13 @@ __all__ = [
     "apostille",
     "apostille_server",
     "bare_litestar",
+    "migrate",
     "nothing",
+    "serve_environment",
+    "sessions_of_clerk",
     "simplejwt",
     "simplejwt_server",
+    "with_clerk",
 ]
 
 CONNECTIONS = 32
@@ -68,11 +72,19 @@ def program(name: str) -> str:
 
 
 def serve_environment(
-    database_url: str | None = None, *, log_level: str = "warning"
+    database_url: str | None = None,
+    *,
+    log_level: str = "warning",
+    settings: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the issuer's environment: a known superuser, and perhaps another database.
 
     By default without access log, which the peers do not write either.
+
+    Args:
+        database_url: Of the database, if not SQLite in the data folder.
+        log_level: What is logged.
+        settings: ``APOSTILLE_*`` variables.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("APOSTILLE_")}
     given = {
@@ -83,37 +95,53 @@ def serve_environment(
     if database_url is not None:
         given["APOSTILLE_DATABASE_URL"] = database_url
         given["APOSTILLE_KEY_ENCRYPTION_KEY"] = base64.b64encode(secrets.token_bytes(32)).decode()
-    return {**kept, **given}
+    return {**kept, **given, **(settings or {})}
+
+
+def migrate(data: Path, environment: Mapping[str, str]) -> None:
+    """Make the tables of an issuer in the database of *environment*, or in the folder *data*."""
+    command = [program("apostille-issuer"), "migrate", "--data", str(data)]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
 def apostille_server(
-    data: Path, log: Path, environment: Mapping[str, str] | None = None
+    data: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    core: int | None = None,
 ) -> Iterator[Server]:
-    """Serve the issuer from a data folder, new or not."""
+    """Serve the issuer from a data folder, new or not, perhaps beside another process."""
     port = free_port()
     command = [program("apostille-issuer"), "serve", "--data", str(data)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     given = environment or serve_environment()
-    with started(command, port, log=log, path="/health/ready", environment=given) as server:
+    with started(
+        command, port, log=log, path="/health/ready", environment=given, core=core
+    ) as server:
         yield server
 
 
 @contextmanager
 def apostille(
-    folder: Path, database_url: str | None = None, *, log_level: str = "warning"
+    folder: Path,
+    database_url: str | None = None,
+    *,
+    log_level: str = "warning",
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Target]:
     """Serve the issuer with one service, one role and one clerk; on SQLite by default."""
     folder.mkdir()
-    environment = serve_environment(database_url, log_level=log_level)
+    environment = serve_environment(database_url, log_level=log_level, settings=settings)
     if database_url is not None:
-        migrate = [program("apostille-issuer"), "migrate", "--data", str(folder)]
-        subprocess.run(migrate, env=environment, check=True, stdout=subprocess.DEVNULL)
+        migrate(folder / "data", environment)
     with apostille_server(folder / "data", folder / "log", environment) as server:
-        yield _with_sessions(server)
+        yield with_clerk(server)
 
 
-def _with_sessions(server: Server) -> Target:
+def with_clerk(server: Server) -> Target:
+    """Make a service, a role and a clerk at a new issuer, and log in on all connections."""
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
         admin = _tokens(client, LOGIN, PASSWORD)["access_token"]
         client.headers["Authorization"] = f"Bearer {admin}"
@@ -121,9 +149,16 @@ def _with_sessions(server: Server) -> Target:
         _done(client.post("/v1/roles", json={"name": "clerk", "allow": PERMISSIONS}))
         made = _done(client.post("/v1/users", json={"login": CLERK, "password": PASSWORD}))
         _done(client.put(f"/v1/users/{made['id']}/roles/clerk"))
-        del client.headers["Authorization"]
+    body = f'{{"login":"{CLERK}","password":"{PASSWORD}"}}'
+    login = Conversation(method="POST", path="/v1/auth/login", body=body)
+    return Target(server, sessions_of_clerk(server), login)
+
+
+def sessions_of_clerk(server: Server) -> list[Conversation]:
+    """Log the clerk in on all connections; return the refreshes of these sessions."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
         sessions = [_tokens(client, CLERK, PASSWORD)["refresh_token"] for _ in range(CONNECTIONS)]
-    refreshes = [
+    return [
         Conversation(
             method="POST",
             path="/v1/auth/refresh",
@@ -133,8 +168,6 @@ def _with_sessions(server: Server) -> Target:
         )
         for token in sessions
     ]
-    body = f'{{"login":"{CLERK}","password":"{PASSWORD}"}}'
-    return Target(server, refreshes, Conversation(method="POST", path="/v1/auth/login", body=body))
 
 
 def _tokens(client: httpx.Client, login: str, password: str) -> dict[str, Any]:

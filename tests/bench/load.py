@@ -34,13 +34,17 @@ class Conversation(msgspec.Struct, kw_only=True):
     path: str = "/"
     body: str = ""
     content_type: str = "application/json"
+    headers: dict[str, str] = {}
     token: str = ""
     field: str = ""
+    port: int = 0
+    """Where it is said, if not where the order says."""
 
     def request(self) -> bytes:
         """Return the next request."""
         body = self.body.replace("{token}", self.token).encode()
         head = f"{self.method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         if body:
             head += f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\n"
         return f"{head}\r\n".encode() + body
@@ -80,7 +84,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class Refused(Exception):
-    """An answer was not 2xx, or none came."""
+    """An answer was neither 2xx nor 304, or none came."""
 
 
 class _Connection:
@@ -112,7 +116,7 @@ class _Connection:
             self.received = received
             return False
         self.received = b""
-        if received[9:10] != b"2":
+        if received[9:10] != b"2" and received[9:12] != b"304":
             raise Refused(received[:600].decode("latin-1"))
         if self.conversation.field:
             self.conversation.heard(body)
@@ -143,9 +147,11 @@ def run(order: Order, conversations: Sequence[Conversation]) -> Outcome:
     """Hold *conversations* for as long as *order* says.
 
     Raises:
-        Refused: An answer was not 2xx, or none came.
+        Refused: An answer was neither 2xx nor 304, or none came.
     """
-    connections = [_Connection(order.port, conversation) for conversation in conversations]
+    connections = [
+        _Connection(conversation.port or order.port, conversation) for conversation in conversations
+    ]
     poll = select.epoll()
     by_number = {connection.socket.fileno(): connection for connection in connections}
     for number in by_number:

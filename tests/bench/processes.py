@@ -75,8 +75,9 @@ def started(
     log: Path,
     path: str = "/",
     environment: Mapping[str, str] | None = None,
+    core: int | None = None,
 ) -> Iterator[Server]:
-    """Run *command* on the server core until the block ends.
+    """Run *command* until the block ends.
 
     Args:
         command: Program and arguments.
@@ -84,12 +85,13 @@ def started(
         log: File for everything it says.
         path: Answers 200 as soon as the server is ready.
         environment: Replaces ours.
+        core: What it is held to; the servers' by default.
 
     Raises:
         RuntimeError: It ended or was not ready in time; with the end of its log.
     """
     given = environment or fresh.environment()
-    with log.open("wb") as output, held_to(cores()[0]):
+    with log.open("wb") as output, held_to(cores()[0] if core is None else core):
         begin = time.perf_counter()
         process = subprocess.Popen(command, env=given, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -166,7 +168,7 @@ class LoadGenerator:
         """Hold the conversations called *name*; they go on where the last run ended.
 
         Raises:
-            Refused: An answer was not 2xx, or none came.
+            Refused: An answer was neither 2xx nor 304, or none came.
         """
         order = Order(port=port, conversations=name, seconds=seconds, rate=rate)
         if name not in self._known:

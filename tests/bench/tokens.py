@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -46,6 +46,7 @@ class Mint:
     permissions: tuple[str, ...] = PERMISSIONS
     with_status: bool = True
     """Whether tokens say where their sessions stand in a status list, as the issuer's do."""
+    issuer: str = ISSUER
     jwk: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,10 +76,20 @@ class Mint:
         public = self.key.private_key.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
-    def token(self) -> str:
-        """Return a token that differs from every other in ``jti``, ``sub`` and ``sid``."""
-        header = {"typ": "at+jwt", "alg": self.jwk["alg"], "kid": self.jwk["kid"]}
-        return self.key.token(header, self._claims())
+    def token(self, place: tuple[str, int] | None = None) -> str:
+        """Return a token that differs from every other in ``jti``, ``sub`` and ``sid``.
+
+        Args:
+            place: List and index of its session, if not any place in the usual list.
+        """
+        claims = self._claims()
+        if place is not None:
+            claims["status"] = {"status_list": {"uri": place[0], "idx": place[1]}}
+        return self.signed("at+jwt", claims)
+
+    def signed(self, kind: str, claims: Mapping[str, Any]) -> str:
+        """Return a token of that ``typ`` with *claims* as they are."""
+        return self.key.token({"typ": kind, "alg": self.jwk["alg"], "kid": self.jwk["kid"]}, claims)
 
     def tokens(self, count: int) -> list[str]:
         """Return *count* tokens."""
@@ -92,7 +103,7 @@ class Mint:
     def _claims(self) -> dict[str, Any]:
         now = int(time.time())
         claims: dict[str, Any] = {
-            "iss": ISSUER,
+            "iss": self.issuer,
             "aud": AUDIENCE,
             "sub": str(uuid.uuid4()),
             "client_id": "storefront",

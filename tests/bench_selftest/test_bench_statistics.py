@@ -121,3 +121,8 @@ def test_a_conversation_goes_on_with_what_it_heard() -> None:
     assert conversation.request().endswith(b'Content-Length: 11\r\n\r\n{"t":"one"}')
     conversation.heard(b'{"t":"second"}')
     assert conversation.request().endswith(b'Content-Length: 14\r\n\r\n{"t":"second"}')
+
+
+def test_a_conversation_says_its_headers() -> None:
+    request = Conversation(path="/list", headers={"If-None-Match": '"v1"'}).request()
+    assert request == b'GET /list HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-None-Match: "v1"\r\n\r\n'
