@@ -24,7 +24,10 @@ PREFIX = "APOSTILLE_"
 MAX_SECRET_FILE_BYTES = 65_536
 
 SECRETS = frozenset(
-    {"database_url", "key_encryption_key", "previous_key_encryption_keys", "bootstrap_password"}
+    {
+        *("database_url", "key_encryption_key", "previous_key_encryption_keys"),
+        *("bootstrap_password", "mail_url"),
+    }
 )
 """Fields that may come from a file, and whose values no message quotes."""
 
@@ -187,6 +190,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "login_limit_per_address": _rate,
     "bootstrap_login": _text,
     "bootstrap_password": _text,
+    "invitation_lifetime": _duration,
+    "invitation_url": _text,
+    "mail_url": _text,
+    "mail_sender": _text,
     "trusted_proxies": _networks,
     "max_body_bytes": _whole_number,
     "log_level": _one_of(*get_args(LogLevel)),

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from apostille_contracts.claims import Algorithm
 from apostille_issuer.environment import LogLevel, Network, RateLimit, read_environment
+from apostille_issuer.notifications.mail import parse_sender
+from apostille_issuer.notifications.smtp import parse_mail_url
 from apostille_issuer.problems import SettingsError
 
 __all__ = ["LogLevel", "Network", "RateLimit", "Settings"]
@@ -104,6 +106,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     bootstrap_password: str | None = None
     """His password; default: random, printed once by ``serve``. Secret."""
 
+    # Invitations and letters.
+    invitation_lifetime: timedelta = timedelta(days=7)
+    """How long the letter is good, 1 hour to 90 days."""
+    invitation_url: str | None = None
+    """The page that its link leads to, which finds the token in the fragment, so
+    that no log of any server has it; default: ``/invitations/accept`` below
+    ``issuer_url``."""
+    mail_url: str | None = None
+    """The mail server, ``smtp://user:password@host:587``; see
+    :mod:`.notifications.smtp`. Without it, letters are files in ``mail`` in the
+    data folder. Secret."""
+    mail_sender: str | None = None
+    """Whom letters come from, ``Name <address>``; default: ``noreply`` at the
+    host of ``issuer_url``."""
+
     # The network around.
     trusted_proxies: tuple[Network, ...] = ()
     """Proxies whose ``X-Forwarded-For`` and ``X-Request-Id`` are believed."""
@@ -143,6 +160,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.database_url is not None and self.key_encryption_key is None:
             raise _bad("key_encryption_key", "is required together with APOSTILLE_DATABASE_URL")
         _check_issuer_url(self.issuer_url, insecure=self.allow_insecure_http)
+        _check_letters(self.invitation_url, self.mail_url, self.mail_sender)
 
     def __repr__(self) -> str:
         """Show where it stands and no secret."""
@@ -162,6 +180,7 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "verifier_freshness": (timedelta(seconds=1), timedelta(days=1)),
     "signing_key_lifetime": (timedelta(minutes=1), timedelta(days=731)),
     "key_check_interval": (timedelta(milliseconds=100), timedelta(seconds=60)),
+    "invitation_lifetime": (timedelta(hours=1), timedelta(days=90)),
     "password_min_length": (8, 64),
     "argon2_memory_kib": (7_168, 1_048_576),
     "argon2_time_cost": (1, 20),
@@ -187,6 +206,33 @@ def _check_issuer_url(url: str, *, insecure: bool) -> None:
         raise _bad("issuer_url", "must use https, except on loopback")
     if "?" in url or "#" in url or "@" in parts.netloc or url.endswith("/"):
         raise _bad("issuer_url", "must have no user, query, fragment or slash at the end")
+
+
+def _check_letters(page: str | None, server: str | None, sender: str | None) -> None:
+    if page is not None:
+        _check_page("invitation_url", page)
+    try:
+        if server is not None:
+            parse_mail_url(server)
+    except ValueError as error:
+        raise _bad("mail_url", str(error)) from None
+    try:
+        if sender is not None:
+            parse_sender(sender)
+    except ValueError as error:
+        raise _bad("mail_sender", str(error)) from None
+
+
+def _check_page(name: str, url: str) -> None:
+    """Hold the address of a page to what a browser opens, and leave the fragment to us."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _bad(name, "must be a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise _bad(name, "must be a URL such as https://app.example.com/join")
+    if "#" in url or not url.isascii() or not url.isprintable() or " " in url:
+        raise _bad(name, "must be ASCII without spaces, and have no fragment")
 
 
 def _bad(name: str, complaint: str) -> SettingsError:

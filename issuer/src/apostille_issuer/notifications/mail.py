@@ -13,7 +13,7 @@ from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, parseaddr
 from typing import Protocol
 
 from msgspec import Struct
@@ -27,6 +27,8 @@ __all__ = [
     "Sender",
     "message_of",
     "one_line",
+    "parse_sender",
+    "sender_at",
 ]
 
 
@@ -81,6 +83,36 @@ class Sender(Struct, frozen=True):
     """With its display name."""
     host: str
     """The issuer's own, for message identifiers and greetings."""
+
+
+def parse_sender(text: str) -> Address:
+    """Return ``Name <address>``, or an address alone.
+
+    Raises:
+        ValueError: It is neither. The message quotes nothing.
+    """
+    name, address = parseaddr(text)
+    local, _, domain = address.rpartition("@")
+    complaint = "must be an address such as Acme <noreply@example.com>"
+    if not local or not domain or not text.isprintable() or not address.isascii():
+        raise ValueError(complaint)
+    try:
+        return Address(name, local, domain)
+    except ValueError:  # HeaderParseError is one
+        raise ValueError(complaint) from None
+
+
+def sender_at(host: str, text: str | None) -> Sender:
+    """Return the sender of an issuer.
+
+    Args:
+        host: Where the issuer is.
+        text: What :func:`parse_sender` reads; by default ``noreply`` at *host*.
+    """
+    # An address cannot end in a bare IP address (RFC 5321 section 4.1.3).
+    name = "localhost" if ":" in host or host.replace(".", "").isdigit() else host
+    address = Address("Apostille", "noreply", name) if text is None else parse_sender(text)
+    return Sender(address, name)
 
 
 def message_of(letter: Letter, sender: Sender, now: datetime) -> EmailMessage:
