@@ -297,6 +297,7 @@ async def test_changes_are_recorded_with_before_and_after(office: Office) -> Non
         "description": "Old",
         "allow": ["inventory.write"],
         "deny": [],
+        "inherited": False,
     }
 
 

@@ -24,6 +24,7 @@ from apostille_issuer.access.controllers import (
     RoleController,
     ServiceController,
 )
+from apostille_issuer.access.organization_controllers import OrganizationRoleController
 from apostille_issuer.accounts.controllers import OwnAccountController, UserController
 from apostille_issuer.audit.controllers import AuditController
 from apostille_issuer.bootstrap import ensure_superuser
@@ -91,6 +92,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             UserController,
             UserSessionController,
             RoleController,
+            OrganizationRoleController,
             PermissionController,
             ServiceController,
             AssignmentController,

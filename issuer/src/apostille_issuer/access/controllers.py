@@ -20,7 +20,9 @@ from apostille_issuer.access.schemas import (
     PermissionDraft,
     PermissionPatch,
     PermissionView,
+    RoleClone,
     RoleDraft,
+    RoleHolder,
     RolePatch,
     RoleView,
     ServiceOutcome,
@@ -30,6 +32,7 @@ from apostille_issuer.access.service import AccessService
 from apostille_issuer.http.answers import guarded
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = [
@@ -131,6 +134,36 @@ class RoleController(Controller):
         """Delete a custom role, and everybody's assignment of it."""
         await access.roles.delete(role, context)
 
+    @post(
+        "/{role:str}/clone",
+        guards=[ROLES_WRITE],
+        responses=guarded(NOT_FOUND, UNKNOWN, TAKEN, PROTECTED, EXCEEDS, body=True),
+    )
+    async def clone_role(
+        self,
+        role: RoleName,
+        data: JSONBody[RoleClone],
+        access: Access,
+        context: Context,
+    ) -> Response[RoleView]:
+        """Create a custom role that grants what another one does.
+
+        Afterwards the two have nothing to do with each other.
+        """
+        made = await access.roles.clone(role, data, context)
+        return Response(made, headers={"location": f"/v1/roles/{made.name}"})
+
+    @get("/{role:str}/members", guards=[ROLES_READ], responses=guarded(NOT_FOUND, INVALID))
+    async def list_role_members(
+        self,
+        role: RoleName,
+        access: Access,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Page[RoleHolder]:
+        """List who holds a role: everywhere, or by membership in any organization."""
+        return await access.roles.members(role, cursor=cursor, limit=limit)
+
 
 class PermissionController(Controller):
     """The catalogue of permissions."""
@@ -138,7 +171,11 @@ class PermissionController(Controller):
     path = "/v1/permissions"
     tags = ["Permissions"]  # noqa: RUF012
 
-    @get(guards=[PERMISSIONS_READ], responses=guarded(INVALID))
+    @get(
+        guards=[PERMISSIONS_READ],
+        responses=guarded(INVALID, anywhere=True),
+        opt={WITHIN_ORGANIZATION: True},
+    )
     async def list_permissions(
         self,
         access: Access,
@@ -166,7 +203,12 @@ class PermissionController(Controller):
         permission = await access.permissions.create(data, context)
         return Response(permission, headers={"location": f"/v1/permissions/{permission.name}"})
 
-    @get("/{name:str}", guards=[PERMISSIONS_READ], responses=guarded(NOT_FOUND))
+    @get(
+        "/{name:str}",
+        guards=[PERMISSIONS_READ],
+        responses=guarded(NOT_FOUND, anywhere=True),
+        opt={WITHIN_ORGANIZATION: True},
+    )
     async def get_permission(self, name: PermissionName, access: Access) -> PermissionView:
         """Show one permission."""
         return await access.permissions.get(name)

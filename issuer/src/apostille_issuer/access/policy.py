@@ -13,7 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from apostille_contracts.events import EventTag
 from apostille_contracts.permissions import EVERYTHING
 from apostille_contracts.problems import ProblemCode
-from apostille_issuer.access.models import USERS, PolicyRevision, RoleGrant, UserRole
+from apostille_issuer.access.holders import Holders, Places
+from apostille_issuer.access.models import (
+    MEMBERSHIPS,
+    USERS,
+    MembershipRole,
+    PolicyRevision,
+    RoleGrant,
+    UserRole,
+)
 from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.audit.service import AuditTrail, Details
 from apostille_issuer.clock import Clock
@@ -75,15 +83,18 @@ class RightsWatch(Protocol):
     async def rights_changed(
         self,
         session: AsyncSession,
-        users: Select[uuid.UUID],
+        users: Select[uuid.UUID] | None,
         within: Select[uuid.UUID] | None = None,
+        *,
+        places: Places | None = None,
     ) -> None:
         """Void what says otherwise, in the transaction that changes the rights of *users*.
 
         Args:
             session: That transaction.
-            users: Whose rights change.
+            users: Whose rights change; ``None`` for nobody but those of *places*.
             within: The organizations in which they do; everywhere, by default.
+            places: Users, each with an organization in which his rights change as well.
         """
 
 
@@ -111,16 +122,25 @@ async def require_may_manage(
 
     The actor must hold every right under ``iam`` that one of *users* is
     allowed, disabled ones included: they may be enabled next. For a superuser
-    that means to be one. Everybody may act on himself.
+    that means to be one. What they are allowed in an organization counts as
+    well: who sets an administrator's password can become him. Everybody may
+    act on himself.
 
     Raises:
         IssuerProblem: ``grant_exceeds_own``, naming what is missing.
     """
     over_issuer = or_(RoleGrant.grant == EVERYTHING, RoleGrant.grant.startswith("iam."))
+    everywhere = select(UserRole.role_id).where(
+        UserRole.user_id.in_(users), UserRole.user_id != actor_id
+    )
+    by_membership = (
+        select(MembershipRole.role_id)
+        .join(MEMBERSHIPS, MEMBERSHIPS.c.id == MembershipRole.membership_id)
+        .where(MEMBERSHIPS.c.user_id.in_(users), MEMBERSHIPS.c.user_id != actor_id)
+    )
     statement = (
         select(RoleGrant.grant)
-        .join(UserRole, UserRole.role_id == RoleGrant.role_id)
-        .where(UserRole.user_id.in_(users), UserRole.user_id != actor_id)
+        .where(or_(RoleGrant.role_id.in_(everywhere), RoleGrant.role_id.in_(by_membership)))
         .where(RoleGrant.effect == "allow", over_issuer)
         .distinct()
     )
@@ -185,15 +205,22 @@ class Change:
         await require_may_manage(self.session, self._context.actor_id, users)
 
     async def rights_changed(
-        self, users: Select[uuid.UUID], within: Select[uuid.UUID] | None = None
+        self, users: Select[uuid.UUID] | Holders, within: Select[uuid.UUID] | None = None
     ) -> None:
         """Void the access tokens of whoever *users* finds, now, for this change.
 
         With *within*, those alone that speak for one of these organizations.
+        Of those who hold something by membership, those alone that speak for
+        an organization in which they do.
         """
-        await self._watch.rights_changed(self.session, users, within)
+        if isinstance(users, Holders):
+            await self._watch.rights_changed(
+                self.session, users.everywhere, within, places=users.places
+            )
+        else:
+            await self._watch.rights_changed(self.session, users, within)
 
-    def record(
+    def record(  # noqa: PLR0913 - the columns of a row, by name
         self,
         tag: EventTag,
         target: str,

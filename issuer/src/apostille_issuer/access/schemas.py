@@ -18,7 +18,9 @@ __all__ = [
     "PermissionDraft",
     "PermissionPatch",
     "PermissionView",
+    "RoleClone",
     "RoleDraft",
+    "RoleHolder",
     "RolePatch",
     "RoleView",
     "ServiceOutcome",
@@ -69,6 +71,10 @@ class RoleView(Struct, frozen=True, kw_only=True):
     description: str
     system: bool
     """Seeded and protected."""
+    organization_id: uuid.UUID | None
+    """Whose it is; ``null`` for one that is for all."""
+    inherited: bool
+    """Who has it in an organization has it in all below that one, too."""
     allow: tuple[str, ...]
     deny: tuple[str, ...]
     """A deny wins over every allow, of this role or another one."""
@@ -83,6 +89,7 @@ class RoleDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: Description = ""
     allow: Grants = ()
     deny: Grants = ()
+    inherited: bool = False
 
 
 class RolePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +99,28 @@ class RolePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: Description | UnsetType = UNSET
     allow: Grants | UnsetType = UNSET
     deny: Grants | UnsetType = UNSET
+    inherited: bool | UnsetType = UNSET
+
+
+class RoleClone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different in a new role that grants what another one does."""
+
+    name: Name
+    description: Description | UnsetType = UNSET
+    """Without it, the other one's; so with ``inherited``."""
+    inherited: bool | UnsetType = UNSET
+
+
+class RoleHolder(Struct, frozen=True, kw_only=True):
+    """Somebody who holds a role."""
+
+    user_id: uuid.UUID
+    login: str
+    organization_id: uuid.UUID | None
+    """In which organization he was given it; ``null`` for everywhere."""
+    granted_at: datetime
+    granted_by: uuid.UUID | None
+    """``null`` if it was done on the command line."""
 
 
 class Assignment(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from apostille_issuer.access.catalogue import SystemRole
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
 from apostille_issuer.access.holders import just_him
 from apostille_issuer.access.models import Service, UserRole
+from apostille_issuer.access.organization_roles import OrganizationRoles
 from apostille_issuer.access.permissions import Permissions
 from apostille_issuer.access.policy import (
     Change,
@@ -44,8 +45,9 @@ __all__ = ["AccessService", "Place"]
 class AccessService:
     """Roles, permissions, services, assignments, and what follows from them.
 
-    Acts of administrators are on :attr:`roles`, :attr:`permissions`,
-    :attr:`services` and :attr:`assignments`; each opens its own transaction.
+    Acts of administrators are on :attr:`roles`, :attr:`organization_roles`,
+    :attr:`permissions`, :attr:`services` and :attr:`assignments`; each opens
+    its own transaction.
     The methods that take a session are for other domains, whose transaction
     they join.
     """
@@ -73,6 +75,7 @@ class AccessService:
         self._policy = Policy(database, clock, audit, watch)
         self._resolver = EntitlementResolver(audience)
         self.roles = Roles(self._policy)
+        self.organization_roles = OrganizationRoles(self._policy)
         self.permissions = Permissions(self._policy)
         self.services = Services(self._policy)
         self.assignments = Assignments(self._policy)

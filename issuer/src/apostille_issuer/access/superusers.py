@@ -9,7 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import FieldError, ProblemCode
 from apostille_issuer.access.catalogue import SystemRole
-from apostille_issuer.access.models import USERS, Role, RoleGrant, UserRole
+from apostille_issuer.access.models import (
+    MEMBERSHIPS,
+    USERS,
+    MembershipRole,
+    Role,
+    RoleGrant,
+    UserRole,
+)
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = [
@@ -22,11 +29,17 @@ __all__ = [
 _HOLDERS = (
     select(UserRole.user_id)
     .join(Role, Role.id == UserRole.role_id)
-    .where(Role.name == SystemRole.SUPERUSER.value)
+    .where(Role.name == SystemRole.SUPERUSER.value, Role.tenant_id.is_(None))
 )
 _DENIED = (
     select(UserRole.user_id)
     .join(RoleGrant, RoleGrant.role_id == UserRole.role_id)
+    .where(RoleGrant.effect == "deny")
+)
+_DENIED_SOMEWHERE = (
+    select(MEMBERSHIPS.c.user_id)
+    .join(MembershipRole, MembershipRole.membership_id == MEMBERSHIPS.c.id)
+    .join(RoleGrant, RoleGrant.role_id == MembershipRole.role_id)
     .where(RoleGrant.effect == "deny")
 )
 _ACTIVE = _HOLDERS.join(USERS, USERS.c.id == UserRole.user_id).where(
@@ -54,11 +67,16 @@ async def require_no_superuser(session: AsyncSession, users: Select[uuid.UUID], 
 async def require_no_denied(session: AsyncSession, users: Select[uuid.UUID], field: str) -> None:
     """Make sure that none of *users* is denied anything: they are to be superusers.
 
+    Nor in an organization, as far as the transaction reaches.
+
     Raises:
         IssuerProblem: ``protected``, naming *field*: what would make them so.
     """
-    if await session.scalar(_DENIED.where(UserRole.user_id.in_(users)).limit(1)) is not None:
-        raise _undeniable(field)
+    everywhere = _DENIED.where(UserRole.user_id.in_(users))
+    somewhere = _DENIED_SOMEWHERE.where(MEMBERSHIPS.c.user_id.in_(users))
+    for denied in (everywhere, somewhere):
+        if await session.scalar(denied.limit(1)) is not None:
+            raise _undeniable(field)
 
 
 def _undeniable(field: str) -> IssuerProblem:

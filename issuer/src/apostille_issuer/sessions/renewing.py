@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.clock import Clock
@@ -26,8 +26,10 @@ class TokenRenewer:
     async def rights_changed(
         self,
         session: AsyncSession,
-        users: Select[uuid.UUID],
+        users: Select[uuid.UUID] | None,
         within: Select[uuid.UUID] | None = None,
+        *,
+        places: Select[uuid.UUID, uuid.UUID] | None = None,
     ) -> None:
         """Void the access tokens that the *users* have, and not their sessions.
 
@@ -39,14 +41,14 @@ class TokenRenewer:
 
         Args:
             session: The transaction that changes policy.
-            users: Whose rights change.
+            users: Whose rights change; ``None`` for nobody but those of *places*.
             within: The organizations in which they do; everywhere, by default.
+            places: Users, each with an organization in which his rights change as well.
         """
         living = (
-            LoginSession.user_id.in_(users),
+            _of(users, within, places),
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > self._clock(),
-            *(() if within is None else (LoginSession.organization_id.in_(within),)),
         )
         await lock_sessions(session, *living)
         # A session that was not refreshed for longer has no token to be voided.
@@ -65,3 +67,18 @@ class TokenRenewer:
             .values(status_list_id=None, status_index=None)
             .execution_options(synchronize_session=False)
         )
+
+
+def _of(
+    users: Select[uuid.UUID] | None,
+    within: Select[uuid.UUID] | None,
+    places: Select[uuid.UUID, uuid.UUID] | None,
+) -> ColumnElement[bool]:
+    """Return what is true of the sessions concerned: one condition, so that one lock takes all."""
+    found: list[ColumnElement[bool]] = []
+    if users is not None:
+        his = LoginSession.user_id.in_(users)
+        found.append(his if within is None else and_(his, LoginSession.organization_id.in_(within)))
+    if places is not None:
+        found.append(tuple_(LoginSession.user_id, LoginSession.organization_id).in_(places))
+    return or_(*found)

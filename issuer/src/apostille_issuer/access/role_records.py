@@ -1,0 +1,232 @@
+"""What all acts on roles share: their grants in the database, what may be stored, what is shown."""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET, Struct
+from sqlalchemy import delete, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from apostille_contracts.permissions import covers
+from apostille_contracts.problems import FieldError, ProblemCode
+from apostille_issuer.access.models import Permission, Role, RoleGrant
+from apostille_issuer.access.naming import check_grants, check_name, check_text
+from apostille_issuer.access.rights import Rights
+from apostille_issuer.access.schemas import RoleClone, RoleDraft, RolePatch, RoleView
+from apostille_issuer.problems import IssuerProblem
+
+__all__ = [
+    "Regrant",
+    "added",
+    "audited",
+    "checked_clone",
+    "checked_draft",
+    "checked_patch",
+    "drafted",
+    "grants_of",
+    "patched",
+    "require_custom",
+    "require_free",
+    "require_known",
+    "store_grants",
+    "view_of",
+]
+
+
+class Regrant(Struct, frozen=True):
+    """What it means to whoever holds a role that it becomes another one."""
+
+    must_hold: frozenset[str]
+    """What the actor hands on: allowed from now on, denied from now on, or denied no longer."""
+    takes_away: bool
+    """Some of its holders may do less."""
+    denies: bool
+    """Some of its holders are denied more."""
+
+    @classmethod
+    def between(
+        cls, held: Rights, wanted: Rights, *, was_inherited: bool = False, inherited: bool = False
+    ) -> Regrant:
+        """Return what it means that *held* becomes *wanted*, here and below.
+
+        A role that comes to be inherited is as new to those below; one that no
+        longer is, is lost to them, what it denies included.
+        """
+        denied = wanted.denies - held.denies
+        must_hold = (wanted.allows - held.allows) | (held.denies ^ wanted.denies)
+        takes_away = bool(denied or held.allows - wanted.allows)
+        if inherited and not was_inherited:
+            must_hold |= wanted.allows | wanted.denies
+            denied = wanted.denies
+            takes_away = takes_away or bool(denied)
+        elif was_inherited and not inherited:
+            must_hold |= held.denies
+            takes_away = takes_away or bool(held.allows)
+        return cls(must_hold, takes_away, bool(denied))
+
+
+async def grants_of(
+    session: AsyncSession, role_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, Rights]:
+    """Return what each of the roles allows and denies."""
+    pairs: dict[uuid.UUID, list[tuple[str, str]]] = {ident: [] for ident in role_ids}
+    for row in await session.scalars(select(RoleGrant).where(RoleGrant.role_id.in_(role_ids))):
+        pairs[row.role_id].append((row.grant, row.effect))
+    return {ident: Rights.of(held) for ident, held in pairs.items()}
+
+
+async def store_grants(session: AsyncSession, role: Role, wanted: Rights) -> None:
+    """Replace what *role*, which is in the database, allows and denies."""
+    await session.execute(delete(RoleGrant).where(RoleGrant.role_id == role.id))
+    rows = [
+        {"role_id": role.id, "grant": grant, "effect": effect, "tenant_id": role.tenant_id}
+        for effect, grants in (("allow", wanted.allows), ("deny", wanted.denies))
+        for grant in sorted(grants)
+    ]
+    if rows:
+        await session.execute(insert(RoleGrant), rows)
+
+
+async def require_free(session: AsyncSession, name: str, tenant_id: uuid.UUID | None) -> None:
+    """Make sure that a role may be called *name*: for all, or in a tenant.
+
+    What is for all is in every tenant, so its name must be free in every one.
+
+    Raises:
+        IssuerProblem: ``name_taken``.
+    """
+    taken = select(Role.id).where(Role.name == name)
+    if tenant_id is not None:
+        taken = taken.where(or_(Role.tenant_id.is_(None), Role.tenant_id == tenant_id))
+    if await session.scalar(taken.limit(1)) is not None:
+        raise IssuerProblem(
+            ProblemCode.NAME_TAKEN, errors=(FieldError("name", "there is a role of this name"),)
+        )
+
+
+async def require_known(session: AsyncSession, wanted: Rights) -> None:
+    """Refuse grants that nothing in the catalogue answers to: mostly typing errors.
+
+    Raises:
+        IssuerProblem: ``unknown_permission``, naming which.
+    """
+    if not wanted.allows | wanted.denies:
+        return
+    names = sorted(await session.scalars(select(Permission.name)))
+    errors = tuple(
+        FieldError(field, f"{grant} is not in the catalogue")
+        for field, grants in (("allow", wanted.allows), ("deny", wanted.denies))
+        for grant in sorted(grants)
+        if not _covers_any(grant, names)
+    )
+    if errors:
+        raise IssuerProblem(ProblemCode.UNKNOWN_PERMISSION, errors=errors)
+
+
+def _covers_any(grant: str, names: Sequence[str]) -> bool:
+    """Say whether *grant* covers one of *names*, which are sorted."""
+    prefix = grant.removesuffix("*")
+    place = bisect_left(names, prefix)
+    return place < len(names) and covers(grant, names[place])
+
+
+def require_custom(role: Role) -> None:
+    """Refuse to change what is part of the system.
+
+    Raises:
+        IssuerProblem: ``protected``.
+    """
+    if role.system:
+        raise IssuerProblem(ProblemCode.PROTECTED)
+
+
+def checked_draft(draft: RoleDraft) -> Rights:
+    """Return the grants of *draft* if everything in it can be stored.
+
+    Raises:
+        IssuerProblem: ``validation_failed``.
+    """
+    check_name("name", draft.name)
+    check_text("description", draft.description)
+    return Rights(check_grants("allow", draft.allow), check_grants("deny", draft.deny))
+
+
+def checked_patch(patch: RolePatch) -> RolePatch:
+    """Return *patch* if everything in it can be stored.
+
+    Raises:
+        IssuerProblem: ``validation_failed``.
+    """
+    if patch.name is not UNSET:
+        check_name("name", patch.name)
+    if patch.description is not UNSET:
+        check_text("description", patch.description)
+    if patch.allow is not UNSET:
+        check_grants("allow", patch.allow)
+    if patch.deny is not UNSET:
+        check_grants("deny", patch.deny)
+    return patch
+
+
+def patched(held: Rights, patch: RolePatch) -> Rights:
+    """Return what a role grants after *patch* that granted *held* before."""
+    return Rights(
+        held.allows if patch.allow is UNSET else frozenset(patch.allow),
+        held.denies if patch.deny is UNSET else frozenset(patch.deny),
+    )
+
+
+def added(held: Rights, wanted: Rights) -> Rights:
+    """Return what *wanted* names and *held* does not."""
+    return Rights(wanted.allows - held.allows, wanted.denies - held.denies)
+
+
+def drafted(source: RoleView, clone: RoleClone) -> RoleDraft:
+    """Return the draft of the role that *clone* makes of *source*."""
+    return RoleDraft(
+        name=clone.name,
+        description=source.description if clone.description is UNSET else clone.description,
+        allow=source.allow,
+        deny=source.deny,
+        inherited=source.inherited if clone.inherited is UNSET else clone.inherited,
+    )
+
+
+def checked_clone(clone: RoleClone) -> RoleClone:
+    """Return *clone* if everything in it can be stored.
+
+    Raises:
+        IssuerProblem: ``validation_failed``.
+    """
+    check_name("name", clone.name)
+    if clone.description is not UNSET:
+        check_text("description", clone.description)
+    return clone
+
+
+def view_of(role: Role, grants: Rights) -> RoleView:
+    """Return what clients see of a role."""
+    return RoleView(
+        id=role.id,
+        name=role.name,
+        description=role.description,
+        system=role.system,
+        organization_id=role.organization_id,
+        inherited=role.inherited,
+        allow=tuple(sorted(grants.allows)),
+        deny=tuple(sorted(grants.denies)),
+        created_at=role.created_at,
+        updated_at=role.updated_at,
+    )
+
+
+def audited(view: RoleView) -> dict[str, Any]:
+    """Return what the audit trail keeps of a role's state."""
+    kept = ["name", "description", "allow", "deny", "inherited"]
+    if view.organization_id is not None:
+        kept.append("organization_id")
+    return {name: getattr(view, name) for name in kept}
