@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-import threading
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +20,7 @@ from apostille_issuer.db.types import new_id
 from apostille_issuer.keys.models import Secret
 from apostille_issuer.problems import IssuerProblem, SettingsError
 from support.postgresql import Server
+from support.workers import workers_ended
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +43,6 @@ async def add(database: Database, *rows: dict[str, object], fail: bool = False) 
             await session.execute(insert(Secret).values(values))
         if fail:
             raise RuntimeError
-
-
-async def workers_ended() -> None:
-    """Wait for aiosqlite's threads: one that could not open its file ends a moment later."""
-    for thread in threading.enumerate():
-        if "_connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join, 5)
 
 
 async def names(database: Database) -> list[str]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosqlite.core import Connection
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.sqlite import _Connection
+from apostille_issuer.problems import IssuerProblem
+from support.workers import workers_ended
 
 pytestmark = pytest.mark.anyio
 
@@ -27,25 +34,169 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What went over to the thread of a connection."""
-    seen: list[object] = []
-    real = Connection._execute
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What went over to the thread of a connection: ``waits``, or ``leaves`` it there."""
+    seen: list[str] = []
+    hand_over, leave = _Connection.hand_over, _Connection.leave
 
-    async def noted(self: Connection, work: Any, *arguments: Any, **options: Any) -> Any:
-        seen.append(work)
-        return await real(self, work, *arguments, **options)  # type: ignore[no-untyped-call]
+    def waits(self: _Connection, work: Any) -> Any:
+        seen.append("waits")
+        return hand_over(self, work)
 
-    monkeypatch.setattr(Connection, "_execute", noted)
+    def leaves(self: _Connection, work: Any) -> None:
+        seen.append("leaves")
+        leave(self, work)
+
+    monkeypatch.setattr(_Connection, "hand_over", waits)
+    monkeypatch.setattr(_Connection, "leave", leaves)
     return seen
 
 
-async def test_each_statement_goes_over_once(database: Database, handed_over: list[object]) -> None:
+async def test_each_statement_goes_over_once(database: Database, handed_over: list[str]) -> None:
     async with database.begin() as session:
         await session.execute(text("INSERT INTO fruit VALUES ('fig')"))
         found = await session.execute(text("SELECT name FROM fruit"))
         assert found.scalars().all() == ["fig"]
-    assert len(handed_over) == 5  # BEGIN, INSERT, SELECT, COMMIT, and the ROLLBACK of the pool
+    assert handed_over == ["waits"] * 3  # BEGIN with INSERT, SELECT, COMMIT
+
+
+async def test_nobody_waits_for_the_end_of_what_only_read(
+    database: Database, handed_over: list[str]
+) -> None:
+    async with database.read() as session:
+        await session.execute(text("SELECT 1"))  # the first also opens the connection
+    handed_over.clear()
+    for _ in range(2):
+        async with database.read() as session:
+            await session.execute(text("SELECT 1"))
+    assert handed_over == ["waits", "leaves"] * 2
+
+
+async def test_a_transaction_without_statements_costs_nothing(
+    database: Database, handed_over: list[str]
+) -> None:
+    async with database.begin(), database.read():
+        pass
+    assert handed_over == []
+
+
+async def test_a_reader_sees_one_moment_and_the_next_one_the_next(database: Database) -> None:
+    async def seen(session: AsyncSession) -> list[str]:
+        return list((await session.scalars(text("SELECT name FROM fruit"))).all())
+
+    async with database.read() as reading:
+        assert await seen(reading) == []
+        async with database.begin() as writing:
+            await writing.execute(text("INSERT INTO fruit VALUES ('fig')"))
+        assert await seen(reading) == []
+    async with database.read() as reading:
+        assert await seen(reading) == ["fig"]
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(IssuerProblem):
+        async with database.read() as session:
+            await session.execute(text("INSERT INTO fruit VALUES ('fig')"))
+
+
+async def test_a_writer_holds_the_lock_from_its_first_statement(
+    database: Database, tmp_path: Path
+) -> None:
+    async with database.begin() as session:
+        await session.execute(text("SELECT 1"))
+        with (
+            closing(sqlite3.connect(tmp_path / "x.sqlite3", timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+
+
+async def test_what_cannot_be_committed_is_rolled_back(database: Database) -> None:
+    async with database.begin() as session:
+        await session.execute(
+            text("CREATE TABLE tart (of TEXT REFERENCES fruit DEFERRABLE INITIALLY DEFERRED)")
+        )
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            async with database.begin() as session:
+                await session.execute(text("INSERT INTO tart VALUES ('no fruit')"))
+    async with database.begin() as session:
+        assert (await session.scalars(text("SELECT of FROM tart"))).all() == []
+
+
+async def test_who_is_cancelled_leaves_nothing_behind(database: Database) -> None:
+    inserted = asyncio.Event()
+
+    async def insert() -> None:
+        async with database.begin() as session:
+            await session.execute(text("INSERT INTO fruit VALUES ('fig')"))
+            inserted.set()
+            await asyncio.Event().wait()
+
+    for _ in range(2):
+        inserted.clear()
+        task = asyncio.create_task(insert())
+        await inserted.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with database.begin() as session:
+        assert (await session.scalars(text("SELECT name FROM fruit"))).all() == []
+
+
+async def test_who_is_cancelled_during_a_statement_leaves_nothing_behind(
+    database: Database,
+) -> None:
+    async def insert() -> None:
+        async with database.begin() as session:
+            await session.execute(text("INSERT INTO fruit VALUES ('fig')"))
+
+    for turns in range(12):
+        task = asyncio.create_task(insert())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with database.begin() as session:  # all of it or nothing, and nobody is locked out
+            await session.execute(text("DELETE FROM fruit"))
+
+
+async def test_rows_come_one_by_one_too(database: Database) -> None:
+    async with database.begin() as session:
+        await session.execute(text("INSERT INTO fruit VALUES ('a'), ('b'), ('c'), ('d'), ('e')"))
+        found = await session.execute(text("SELECT name FROM fruit ORDER BY name"))
+        assert found.fetchone() == ("a",)
+        assert found.fetchmany(2) == [("b",), ("c",)]
+        assert [row.name for row in found] == ["d", "e"]
+        assert (await session.execute(text("SELECT 1 WHERE 0"))).first() is None
+        stream = await session.stream(text("SELECT name FROM fruit ORDER BY name"))
+        assert [row.name async for row in stream] == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_connection_that_was_closed_is_an_unavailable_database(database: Database) -> None:
+    async def close_and_go_on(context: Any) -> None:
+        async with context as session:
+            await session.execute(text("SELECT 1"))
+            raw = await (await session.connection()).get_raw_connection()
+            await raw.driver_connection.close()
+            await session.execute(text("SELECT 1"))
+
+    for context in (database.begin, database.read):
+        with pytest.raises(IssuerProblem) as refused:
+            await close_and_go_on(context())
+        assert refused.value.code is ProblemCode.DATABASE_UNAVAILABLE
+        async with context() as session:
+            await session.execute(text("SELECT 1"))
+
+
+async def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path: Path) -> None:
+    (tmp_path / "text.sqlite3").write_text("This is no database, however long it is." * 100)
+    database = Database(f"sqlite:///{tmp_path / 'text.sqlite3'}")
+    with pytest.raises(DatabaseError, match="not a database"):
+        async with database.begin() as session:
+            await session.execute(text("SELECT 1"))
+    await database.close()
+    await workers_ended()
 
 
 async def test_many_rows_go_in_and_come_out(database: Database) -> None:

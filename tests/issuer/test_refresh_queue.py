@@ -93,14 +93,17 @@ async def test_a_batch_of_many_takes_as_many_statements_as_one(issuer: Issuer) -
     await refresh(issuer, tokens[0])
     with statements(issuer.database) as seen:
         await asyncio.gather(*(refresh(issuer, token) for token in tokens[1:]))
-    assert [statement.partition(" ")[0] for statement in seen] == ["UPDATE", "SELECT"]
+    # On PostgreSQL the reach of the transaction and the order of locks take one each.
+    first = ["SELECT"] * 2 if issuer.database.dialect == "postgresql" else []
+    assert [statement.partition(" ")[0] for statement in seen] == [*first, "UPDATE", "SELECT"]
 
 
 async def test_a_refresh_alone_is_one_update_and_one_read(issuer: Issuer) -> None:
     token = (await refresh(issuer, await login(issuer))).refresh_token
     with statements(issuer.database) as seen:
         await refresh(issuer, token)
-    assert [statement.partition(" ")[0] for statement in seen] == ["UPDATE", "SELECT"]
+    first = ["SELECT"] if issuer.database.dialect == "postgresql" else []  # the reach
+    assert [statement.partition(" ")[0] for statement in seen] == [*first, "UPDATE", "SELECT"]
 
 
 async def test_batches_are_of_bounded_size(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -105,13 +106,8 @@ class Database:
             IssuerProblem: ``database_unavailable``, with ``retry_after``;
                 ``validation_failed`` for a value that the database cannot hold.
         """
-        with _as_problems():
-            async with (
-                AsyncSession(self._writer, expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                await set_reach(session, reach)
-                yield session
+        async with _transaction(self._writer, reach) as session:
+            yield session
 
     @asynccontextmanager
     async def read(self, reach: Reach = None) -> AsyncIterator[AsyncSession]:
@@ -126,18 +122,30 @@ class Database:
             IssuerProblem: ``database_unavailable``, with ``retry_after``;
                 ``validation_failed`` for a value that the database cannot hold.
         """
-        with _as_problems():
-            async with (
-                AsyncSession(self._reader, expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                await set_reach(session, reach)
-                yield session
+        async with _transaction(self._reader, reach) as session:
+            yield session
 
     async def close(self) -> None:
         """Close all connections."""
         await self._reader.dispose()
         await self._writer.dispose()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine, reach: Reach) -> AsyncIterator[AsyncSession]:
+    """Commit at exit, roll back on error, and keep no connection either way."""
+    session = AsyncSession(engine, expire_on_commit=False)
+    with _as_problems():
+        try:
+            await set_reach(session, reach)
+            yield session
+            await session.commit()
+        except BaseException:
+            # Who is cancelled must not take the connection with him.
+            await asyncio.shield(asyncio.create_task(session.close()))
+            raise
+    # The connection is back already; nothing that was read leads to it any more.
+    session.expunge_all()
 
 
 def _encode_json(value: Any) -> str:
@@ -155,25 +163,9 @@ def _sqlite_engine(url: URL, timeout: timedelta, *, pool_size: int, writer: bool
         hide_parameters=True,
         json_serializer=_encode_json,
         json_deserializer=msgspec.json.decode,
-        connect_args={"timeout": seconds, "async_creator_fn": sqlite.connect},
+        connect_args={"timeout": seconds},
     )
-    pragmas = ["synchronous=NORMAL", "foreign_keys=ON"]
-    pragmas.append("journal_mode=WAL" if writer else "query_only=ON")
-
-    # SQLAlchemy says BEGIN itself, for sqlite3's legacy mode would say it only
-    # before the first change (SQLAlchemy 2.1, "Transactions with SQLite").
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    def begun(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
-
-    event.listen(engine.sync_engine, "connect", connected)
-    event.listen(engine.sync_engine, "begin", begun)
+    sqlite.drive(engine, "writer" if writer else "reader")
     return engine
 
 
