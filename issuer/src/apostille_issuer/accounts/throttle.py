@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from apostille_issuer.settings import RateLimit
 
-__all__ = ["Attempt", "LoginThrottle", "Throttled"]
+__all__ = ["Attempt", "Buckets", "LoginThrottle", "Throttled", "network_of"]
 
 MAX_KEYS = 20_000
 """Login names, and addresses, remembered at most; some 3 MB each."""
@@ -66,7 +66,7 @@ class _Bucket(Struct):
     turned_away: bool = False
 
 
-class _Buckets:
+class Buckets:
     """Places of one kind, by key: *attempts* at once, one more every *per / attempts*."""
 
     def __init__(self, limit: RateLimit) -> None:
@@ -134,8 +134,8 @@ class LoginThrottle:
 
     def __init__(self, *, per_login: RateLimit, per_address: RateLimit) -> None:
         """Take how many failures are too many."""
-        self._logins = _Buckets(per_login)
-        self._addresses = _Buckets(per_address)
+        self._logins = Buckets(per_login)
+        self._addresses = Buckets(per_address)
         self._familiar: OrderedDict[_Key, None] = OrderedDict()
 
     def begin(self, login_key: str, address: str | None, now: datetime) -> Attempt:
@@ -149,7 +149,7 @@ class LoginThrottle:
         Raises:
             Throttled: There have been too many failures.
         """
-        network = _network(address)
+        network = network_of(address)
         at_home = (login_key, network)
         attempt = Attempt(at_home if at_home in self._familiar else (login_key,), (network,))
         moment = now.timestamp()
@@ -188,7 +188,7 @@ def _let_through(bucket: _Bucket, seconds: float) -> None:
         raise Throttled(math.ceil(seconds), first=first)
 
 
-def _network(address: str | None) -> str:
+def network_of(address: str | None) -> str:
     """Return whom to count *address* as: an IPv6 subscriber has 2^64 of them."""
     try:
         parsed = ip_address(address or "")
