@@ -64,6 +64,7 @@ class ProblemCode(StrEnum):
     LAST_ADMINISTRATOR = "last_administrator"
     DOMAIN_TAKEN = "domain_taken"
     DOMAIN_UNVERIFIED = "domain_unverified"
+    DNS_UNAVAILABLE = "dns_unavailable"
     ALREADY_A_MEMBER = "already_a_member"
     INVALID_INVITATION = "invalid_invitation"
     INVITATION_EXPIRED = "invitation_expired"
@@ -188,6 +189,9 @@ SPECS: MappingProxyType[ProblemCode, ProblemSpec] = MappingProxyType(
         ProblemCode.DOMAIN_TAKEN: _spec(_CONFLICT, "The host name belongs to another tenant."),
         ProblemCode.DOMAIN_UNVERIFIED: _spec(
             _CONFLICT, "The DNS does not show that the host name is the tenant's."
+        ),
+        ProblemCode.DNS_UNAVAILABLE: _spec(
+            _UNAVAILABLE, "The DNS could not be asked at the moment; try again."
         ),
         ProblemCode.ALREADY_A_MEMBER: _spec(_CONFLICT, "The person is already a member."),
         ProblemCode.INVALID_INVITATION: _spec(

@@ -9,7 +9,7 @@ from litestar import Request
 from litestar.types import Scope
 from msgspec import Struct
 
-__all__ = ["COMMAND_LINE", "RequestContext", "context_of", "provide_context"]
+__all__ = ["COMMAND_LINE", "SCHEDULED", "RequestContext", "context_of", "provide_context"]
 
 MAX_USER_AGENT = 256
 
@@ -37,6 +37,9 @@ class RequestContext(Struct, frozen=True, kw_only=True):
 
 COMMAND_LINE = RequestContext(request_id="command-line", user_agent="apostille-issuer")
 """The context of acts done by ``apostille-issuer`` itself."""
+
+SCHEDULED = RequestContext(request_id="schedule", user_agent="apostille-issuer")
+"""The context of what time brings, by itself."""
 
 
 def provide_context(request: Request[Any, Any, Any]) -> RequestContext:

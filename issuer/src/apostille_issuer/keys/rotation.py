@@ -13,7 +13,7 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
-from apostille_issuer.http.context import RequestContext
+from apostille_issuer.http.context import SCHEDULED, RequestContext
 from apostille_issuer.keys.encryption import KeyEncryptionKeys
 from apostille_issuer.keys.models import SigningKey
 from apostille_issuer.keys.pairs import KeyPair, KeySource
@@ -37,10 +37,7 @@ from apostille_issuer.keys.store import (
 )
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["SCHEDULED", "KeyRotation"]
-
-SCHEDULED = RequestContext(request_id="schedule", user_agent="apostille-issuer")
-"""The context of what time brings, by itself."""
+__all__ = ["KeyRotation"]
 
 Decide = Callable[[Sequence[KeyStanding], datetime], list[Step]]
 """Says what is to be done to the keys there are."""

@@ -17,12 +17,12 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
-from apostille_issuer.http.context import COMMAND_LINE, RequestContext
+from apostille_issuer.http.context import COMMAND_LINE, SCHEDULED, RequestContext
 from apostille_issuer.keys.encryption import KeyEncryptionKeys
 from apostille_issuer.keys.pairs import KeySource, LocalKeys
 from apostille_issuer.keys.refresh_secrets import RefreshSecrets
 from apostille_issuer.keys.ring import Ring, RingReader
-from apostille_issuer.keys.rotation import SCHEDULED, KeyRotation
+from apostille_issuer.keys.rotation import KeyRotation
 from apostille_issuer.keys.schedule import KeySchedule
 from apostille_issuer.keys.signers import TokenSigner, TokenType
 from apostille_issuer.problems import IssuerProblem, StartupError
