@@ -10,6 +10,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import httpx
@@ -181,7 +183,16 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
 def open_desk(database_url: str, **changes: Any) -> Iterator[Desk]:
     """Serve an issuer on a migrated database for as long as the block runs."""
     clock = ManualClock(datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
-    app = create_app(settings_for(database_url, **changes), clock=clock.now)
+    with (
+        TemporaryDirectory(prefix="apostille-data-") as data,
+        _opened(settings_for(database_url, **({"data": Path(data)} | changes)), clock) as desk,
+    ):
+        yield desk
+
+
+@contextmanager
+def _opened(settings: Settings, clock: ManualClock) -> Iterator[Desk]:
+    app = create_app(settings, clock=clock.now)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     loops: list[asyncio.AbstractEventLoop] = []

@@ -70,7 +70,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         # Commands do not rotate keys in passing: only what serves does what time brings.
-        async with issuer.running(), issuer.keys.tended():
+        async with issuer.running(), issuer.keys.tended(), issuer.outbox.delivering():
             app.state.first_superuser = await ensure_superuser(issuer)
             yield
 

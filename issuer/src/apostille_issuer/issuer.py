@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.accounts.authentication import Authenticator
@@ -24,7 +25,11 @@ from apostille_issuer.db.schema import migrate, require_current
 from apostille_issuer.keys.administration import KeyAdministration
 from apostille_issuer.keys.schedule import KeySchedule
 from apostille_issuer.keys.service import KeyService
+from apostille_issuer.notifications.folder import FolderMailer
+from apostille_issuer.notifications.mail import Mailer, sender_at
+from apostille_issuer.notifications.outbox import Outbox
 from apostille_issuer.notifications.service import Notifications
+from apostille_issuer.notifications.smtp import SmtpMailer, parse_mail_url
 from apostille_issuer.sessions.ending import SessionEnder
 from apostille_issuer.sessions.managed import ManagedSessions
 from apostille_issuer.sessions.mint import Mint
@@ -46,6 +51,9 @@ __all__ = ["Issuer"]
 
 CHECKS_UNTIL_KNOWN = 5
 """Looks at the keys after which every process counts as knowing a change: some may fail."""
+
+MAIL_FOLDER = "mail"
+"""Where letters are, in the data folder, if no mail server is set."""
 
 TOKEN_GRACE = timedelta(minutes=2)
 """Longer than any verifier's leeway, and than clocks of replicas are apart."""
@@ -100,7 +108,8 @@ class Issuer:
                 per_address=settings.login_limit_per_address,
             ),
         )
-        self.notifications = Notifications(self.database, clock)
+        self.outbox = Outbox(self.database, clock, self._mailer())
+        self.notifications = Notifications(self.database, clock, self.outbox)
         ender = SessionEnder(self.audit, self.status.marks, self.notifications)
         self.revoker = SessionRevoker(self.database, clock, ender)
         self.accounts = self._accounts(ender)
@@ -146,7 +155,7 @@ class Issuer:
             publication=spread + settings.jwks_max_age + settings.verifier_freshness,
             retirement=spread + settings.access_token_lifetime + TOKEN_GRACE,
             spread=spread,
-            secret_retirement=settings.refresh_absolute_lifetime,
+            secret_retirement=max(settings.refresh_absolute_lifetime, settings.invitation_lifetime),
         )
         return KeyService(
             self.database,
@@ -157,6 +166,13 @@ class Issuer:
             schedule=schedule,
             check_interval=settings.key_check_interval,
         )
+
+    def _mailer(self) -> Mailer:
+        settings = self.settings
+        sender = sender_at(urlsplit(settings.issuer_url).hostname or "", settings.mail_sender)
+        if settings.mail_url is None:
+            return FolderMailer(settings.data / MAIL_FOLDER, sender, self.clock)
+        return SmtpMailer(parse_mail_url(settings.mail_url), sender, self.clock)
 
     def _accounts(self, ender: SessionEnder) -> AccountService:
         return AccountService(

@@ -9,9 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
+from apostille_issuer.notifications.letters import NOTIFICATION_LETTER, NotificationLetters
 from apostille_issuer.notifications.models import Notification
+from apostille_issuer.notifications.outbox import Outbox
 from apostille_issuer.notifications.schemas import NotificationKind, NotificationView
 from apostille_issuer.sessions.devices import device_of
 
@@ -21,10 +24,12 @@ __all__ = ["Notifications"]
 class Notifications:
     """Writes to users, and shows them what was written."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        """Take where notifications are kept, and who dates them."""
+    def __init__(self, database: Database, clock: Clock, outbox: Outbox) -> None:
+        """Take where notifications are kept, who dates them, and who sends them as letters."""
         self._database = database
         self._clock = clock
+        self._outbox = outbox
+        outbox.register(NOTIFICATION_LETTER, NotificationLetters(database))
 
     def tell(
         self,
@@ -35,7 +40,7 @@ class Notifications:
         context: RequestContext,
         session_id: uuid.UUID | None = None,
     ) -> None:
-        """Tell a user, in the transaction of what he is told.
+        """Tell a user, in the transaction of what he is told; by letter, too, if he has an address.
 
         Args:
             session: That transaction.
@@ -44,8 +49,10 @@ class Notifications:
             context: From where it was done.
             session_id: The session it speaks of.
         """
+        notification_id = new_id()
         session.add(
             Notification(
+                id=notification_id,
                 user_id=user_id,
                 at=self._clock(),
                 kind=kind.value,
@@ -54,6 +61,7 @@ class Notifications:
                 user_agent=context.user_agent,
             )
         )
+        self._outbox.queue(session, NOTIFICATION_LETTER, notification_id)
 
     async def page(
         self, user_id: uuid.UUID, *, cursor: str | None, limit: int
