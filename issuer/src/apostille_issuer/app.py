@@ -53,6 +53,7 @@ from apostille_issuer.sessions.overview import (
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.controllers import StatusController
 from apostille_issuer.status.guard import OwnVerifier
+from apostille_issuer.tenancy.controllers.tenants import TenantController, TenantDomainController
 
 __all__ = ["create_app"]
 
@@ -72,7 +73,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
         # Commands do not rotate keys in passing: only what serves does what time brings.
         async with issuer.running(), issuer.keys.tended(), issuer.outbox.delivering():
             app.state.first_superuser = await ensure_superuser(issuer)
-            yield
+            async with issuer.tenancy.purge.purging():
+                yield
 
     app = IssuerApplication(
         settings,
@@ -99,6 +101,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             AuditController,
             KeyController,
             StatusController,
+            TenantController,
+            TenantDomainController,
         ],
         # What handlers may ask for by name.
         dependencies={

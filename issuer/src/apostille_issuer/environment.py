@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,13 +15,22 @@ from msgspec import Struct
 from apostille_contracts.claims import ALGORITHMS
 from apostille_issuer.problems import SettingsError
 
-__all__ = ["SECRETS", "VARIABLES", "LogLevel", "Network", "RateLimit", "read_environment"]
+__all__ = [
+    "SECRETS",
+    "VARIABLES",
+    "LogLevel",
+    "NameServer",
+    "Network",
+    "RateLimit",
+    "read_environment",
+]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Network = IPv4Network | IPv6Network
 
 PREFIX = "APOSTILLE_"
 MAX_SECRET_FILE_BYTES = 65_536
+MAX_PORT = 65_535
 
 SECRETS = frozenset(
     {
@@ -39,7 +48,15 @@ class RateLimit(Struct, frozen=True):
     per: timedelta
 
 
+class NameServer(Struct, frozen=True):
+    """A server that answers questions about the DNS; written ``192.0.2.53`` or ``[::1]:5353``."""
+
+    address: IPv4Address | IPv6Address
+    port: int = 53
+
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NAME_SERVER = re.compile(r"(?:([0-9.]+)|\[([0-9a-fA-F:.]+)\]):([0-9]{1,5})")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -139,6 +156,23 @@ def _networks(text: str) -> tuple[Network, ...]:
         ) from None
 
 
+def _name_servers(text: str) -> tuple[NameServer, ...]:
+    return tuple(map(_name_server, _texts(text)))
+
+
+def _name_server(text: str) -> NameServer:
+    match = _NAME_SERVER.fullmatch(text)
+    try:
+        if match is None:
+            return NameServer(ip_address(text))
+        address, port = ip_address(match[1] or match[2]), int(match[3])
+    except ValueError:
+        port = 0
+    if not 0 < port <= MAX_PORT:
+        raise ValueError("must be addresses such as 192.0.2.53 or [2001:db8::53]:53")
+    return NameServer(address, port)
+
+
 def _texts(text: str) -> tuple[str, ...]:
     """Read a list, separated by commas or white space, as files with one per line are."""
     return tuple(text.replace(",", " ").split())
@@ -194,6 +228,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "invitation_url": _text,
     "mail_url": _text,
     "mail_sender": _text,
+    "tenant_purge_after": _duration,
+    "dns_servers": _name_servers,
     "trusted_proxies": _networks,
     "max_body_bytes": _whole_number,
     "log_level": _one_of(*get_args(LogLevel)),

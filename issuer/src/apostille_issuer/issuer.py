@@ -45,6 +45,7 @@ from apostille_issuer.settings import Settings
 from apostille_issuer.status.service import StatusService
 from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
 from apostille_issuer.tenancy.homes import Homes
+from apostille_issuer.tenancy.resolver import DnsResolver
 from apostille_issuer.tenancy.service import TenancyService
 
 __all__ = ["Issuer"]
@@ -116,9 +117,7 @@ class Issuer:
         self.own_account = self._own_account(authenticator, ender)
         self.sessions = self._sessions(authenticator, ender)
         self.own_sessions = OwnSessions(self.database, clock, ender)
-        self.tenancy = TenancyService(
-            self.database, clock, self.audit, access=self.access, ender=ender
-        )
+        self.tenancy = self._tenancy(ender)
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
         )
@@ -183,6 +182,19 @@ class Issuer:
             hashing=self.hashing,
             ender=ender,
             password_min_length=self.settings.password_min_length,
+        )
+
+    def _tenancy(self, ender: SessionEnder) -> TenancyService:
+        settings = self.settings
+        return TenancyService(
+            self.database,
+            self.clock,
+            self.audit,
+            access=self.access,
+            ender=ender,
+            checker=DnsResolver(settings.dns_servers),
+            issuer_url=settings.issuer_url,
+            purge_after=settings.tenant_purge_after,
         )
 
     def _own_account(self, authenticator: Authenticator, ender: SessionEnder) -> OwnAccount:

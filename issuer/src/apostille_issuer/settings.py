@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from apostille_contracts.claims import Algorithm
-from apostille_issuer.environment import LogLevel, Network, RateLimit, read_environment
+from apostille_issuer.environment import LogLevel, NameServer, Network, RateLimit, read_environment
 from apostille_issuer.notifications.mail import parse_sender
 from apostille_issuer.notifications.smtp import parse_mail_url
 from apostille_issuer.problems import SettingsError
 
-__all__ = ["LogLevel", "Network", "RateLimit", "Settings"]
+__all__ = ["LogLevel", "NameServer", "Network", "RateLimit", "Settings"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -121,6 +121,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Whom letters come from, ``Name <address>``; default: ``noreply`` at the
     host of ``issuer_url``."""
 
+    # Tenants.
+    tenant_purge_after: timedelta = timedelta(days=30)
+    """How long a deleted tenant can be restored, up to two years; then all of it is gone."""
+    dns_servers: tuple[NameServer, ...] = ()
+    """Whom to ask whether a host name is a tenant's, as ``192.0.2.53`` or
+    ``[2001:db8::53]:53``; default: whom the operating system asks."""
+
     # The network around.
     trusted_proxies: tuple[Network, ...] = ()
     """Proxies whose ``X-Forwarded-For`` and ``X-Request-Id`` are believed."""
@@ -187,6 +194,7 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "argon2_parallelism": (1, 16),
     "hashing_workers": (1, 64),
     "hashing_queue": (1, 10_000),
+    "tenant_purge_after": (timedelta(0), timedelta(days=731)),
     "max_body_bytes": (1_024, 16_777_216),
 }
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.sessions.ending import SessionEnder
+from apostille_issuer.tenancy.domains import Domains
+from apostille_issuer.tenancy.purging import TenantPurge
+from apostille_issuer.tenancy.resolver import DomainChecker
+from apostille_issuer.tenancy.tenants import Tenants
 
 __all__ = ["TenancyService"]
 
@@ -18,7 +24,7 @@ class TenancyService:
     they join.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the composition root hands over, by name
         self,
         database: Database,
         clock: Clock,
@@ -26,6 +32,9 @@ class TenancyService:
         *,
         access: AccessService,
         ender: SessionEnder,
+        checker: DomainChecker,
+        issuer_url: str,
+        purge_after: timedelta,
     ) -> None:
         """Take what is needed.
 
@@ -35,7 +44,13 @@ class TenancyService:
             audit: Records them.
             access: Knows who may do what, and keeps the roles of members.
             ender: Ends sessions that speak for what is active no longer.
+            checker: Asks the DNS whose a host name is.
+            issuer_url: The issuer's own address, whose host is no tenant's.
+            purge_after: How long a deleted tenant can be restored.
         """
+        self.tenants = Tenants(database, clock, access=access, ender=ender, purge_after=purge_after)
+        self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
+        self.purge = TenantPurge(database, clock, audit, access=access, ender=ender)
         self._database = database
         self._clock = clock
         self._audit = audit
