@@ -53,6 +53,7 @@ from apostille_issuer.sessions.overview import (
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.controllers import StatusController
 from apostille_issuer.status.guard import OwnVerifier
+from apostille_issuer.tenancy.controllers.organizations import OrganizationController
 from apostille_issuer.tenancy.controllers.tenants import TenantController, TenantDomainController
 
 __all__ = ["create_app"]
@@ -103,6 +104,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             StatusController,
             TenantController,
             TenantDomainController,
+            OrganizationController,
         ],
         # What handlers may ask for by name.
         dependencies={

@@ -98,10 +98,11 @@ async def rights_in(
 
     By memberships in it and, where roles are inherited, in those above it; and
     by the roles that he has everywhere. Nothing for nobody, an unknown one, or
-    one who is disabled; nothing where he is no member, or the organization is
-    not active.
+    one who is disabled; nothing where he is no member. Memberships in what is
+    not active count for nothing: a deactivated organization is in the hands of
+    who has rights in it from further up.
     """
-    roles = roles_in_organizations().where(
+    roles = roles_in_organizations(even_inactive=True).where(
         MEMBERSHIPS.c.user_id == user_id,
         LINEAGE.c.organization_id == organization_id,
         MEMBERSHIPS.c.user_id.in_(select(USERS.c.id).where(USERS.c.state == "active")),

@@ -11,12 +11,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db.types import new_id
-from apostille_issuer.tenancy.models import Organization, OrganizationLineage
+from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.tenancy.models import Organization, OrganizationLineage, Tenant
 from apostille_issuer.tenancy.naming import DisplayName
 
 __all__ = [
@@ -24,8 +26,10 @@ __all__ = [
     "add_organization",
     "add_root",
     "height_of",
+    "is_active",
     "move_organization",
     "rename_organization",
+    "require_active",
     "subtree_of",
 ]
 
@@ -40,6 +44,36 @@ def subtree_of(organization_id: uuid.UUID) -> Select[uuid.UUID]:
 def above(organization_id: uuid.UUID) -> Select[uuid.UUID]:
     """Return the statement that finds an organization and all that it is in, to the root."""
     return select(LINEAGE.ancestor_id).where(LINEAGE.organization_id == organization_id)
+
+
+def is_active() -> ColumnElement[bool]:
+    """Return whether tokens can speak for the organization of a statement's row.
+
+    It is active, and so are its tenant and all that it is in.
+    """
+    tree, over = aliased(LINEAGE), aliased(Organization)
+    inactive = exists().where(
+        tree.organization_id == Organization.id,
+        over.id == tree.ancestor_id,
+        over.state != "active",
+    )
+    tenant = exists().where(Tenant.id == Organization.tenant_id, Tenant.state == "active")
+    return and_(tenant, ~inactive)
+
+
+async def require_active(session: AsyncSession, organization_id: uuid.UUID) -> None:
+    """Make sure that tokens can speak for an organization.
+
+    Under the policy lock it stays so until the transaction ends.
+
+    Raises:
+        IssuerProblem: ``organization_inactive``.
+    """
+    statement = (
+        select(is_active()).select_from(Organization).where(Organization.id == organization_id)
+    )
+    if not await session.scalar(statement):
+        raise IssuerProblem(ProblemCode.ORGANIZATION_INACTIVE)
 
 
 async def add_root(
