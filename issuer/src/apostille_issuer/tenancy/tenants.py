@@ -298,9 +298,11 @@ async def find_tenant(session: AsyncSession, tenant_id: uuid.UUID, *, lock: bool
     Raises:
         IssuerProblem: ``not_found``.
     """
-    # Rows that refer to the tenant may be inserted meanwhile.
-    locking = {"with_for_update": {"key_share": True}} if lock else {}
-    tenant = await session.get(Tenant, tenant_id, **locking)
+    statement = select(Tenant).where(Tenant.id == tenant_id)
+    if lock:
+        # Rows that refer to the tenant may be inserted meanwhile.
+        statement = statement.with_for_update(key_share=True)
+    tenant = await session.scalar(statement)
     if tenant is None:
         raise IssuerProblem(ProblemCode.NOT_FOUND)
     return tenant
