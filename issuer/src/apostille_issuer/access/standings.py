@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Select,
     String,
+    Table,
     Uuid,
     bindparam,
     literal_column,
@@ -125,12 +126,18 @@ def _roles(rows: list[Row[Any]]) -> tuple[tuple[uuid.UUID, ...], tuple[str, ...]
 _USERS = bindparam("users", type_=Uuid(), expanding=True)
 _ORGANIZATIONS = bindparam("organizations", type_=Uuid(), expanding=True)
 
-# Built once: composing a statement takes as long as SQLite takes to answer it.
+# Built once: composing a statement takes as long as SQLite takes to answer it. Of
+# tables, not classes: what makes objects of rows takes as long again, at each login.
+_REVISIONS, _USER_ROLES, _ROLES = (
+    cast("Table", model.__table__) for model in (PolicyRevision, UserRole, Role)
+)
 _EVERYWHERE = (
-    select(PolicyRevision.revision, UserRole.user_id, Role.id.label("role_id"), Role.name)
-    .select_from(PolicyRevision)
-    .outerjoin(UserRole, UserRole.user_id.in_(_USERS))
-    .outerjoin(Role, Role.id == UserRole.role_id)
+    select(
+        _REVISIONS.c.revision, _USER_ROLES.c.user_id, _ROLES.c.id.label("role_id"), _ROLES.c.name
+    )
+    .select_from(_REVISIONS)
+    .outerjoin(_USER_ROLES, _USER_ROLES.c.user_id.in_(_USERS))
+    .outerjoin(_ROLES, _ROLES.c.id == _USER_ROLES.c.role_id)
 )
 
 

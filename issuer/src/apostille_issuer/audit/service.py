@@ -6,11 +6,11 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -32,6 +32,8 @@ NO_MOMENT = "a time with its time zone, as in RFC 3339"
 """What is said of a filter that is none."""
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:password|password_hash|secret|token|private_key)$")
+
+_INSERT: Final = insert(cast("Table", AuditEvent.__table__))
 
 Details = Mapping[str, Any] | Struct
 """State before or after a change, as it is shown to clients."""
@@ -73,21 +75,48 @@ class AuditTrail:
                 speaks of a secret is replaced by :data:`WITHHELD`.
             tenant_id: In whose trail it is; by default that of whom the actor speaks for.
         """
-        session.add(
-            AuditEvent(
-                at=self._clock(),
-                tag=tag.value,
-                outcome=outcome,
-                actor_id=context.actor_id,
-                tenant_id=tenant_id or context.tenant_id,
-                target=target,
-                address=context.address,
-                user_agent=context.user_agent,
-                request_id=context.request_id,
-                before=_document(before),
-                after=_document(after),
-            )
-        )
+        row = self._row(tag, context, target, tenant_id)
+        row |= {"outcome": outcome, "before": _document(before), "after": _document(after)}
+        session.add(AuditEvent(**row))
+
+    async def write(
+        self,
+        session: AsyncSession,
+        tag: EventTag,
+        *,
+        context: RequestContext,
+        target: str | None = None,
+        tenant_id: uuid.UUID | None = None,
+    ) -> None:
+        """Add an event at once and without an object, at a fifth of the time: for logins.
+
+        Args:
+            session: As for :meth:`record`.
+            tag: What happened, and succeeded.
+            context: Who did it, from where.
+            target: On what.
+            tenant_id: In whose trail it is, as for :meth:`record`.
+        """
+        row = self._row(tag, context, target, tenant_id)
+        await session.execute(_INSERT, row | {"outcome": "success"})
+
+    def _row(
+        self,
+        tag: EventTag,
+        context: RequestContext,
+        target: str | None,
+        tenant_id: uuid.UUID | None,
+    ) -> dict[str, Any]:
+        return {
+            "at": self._clock(),
+            "tag": tag.value,
+            "actor_id": context.actor_id,
+            "tenant_id": tenant_id or context.tenant_id,
+            "target": target,
+            "address": context.address,
+            "user_agent": context.user_agent,
+            "request_id": context.request_id,
+        }
 
     async def events(
         self, wanted: AuditFilter, *, cursor: str | None, limit: int

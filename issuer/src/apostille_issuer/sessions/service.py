@@ -120,7 +120,7 @@ class SessionService:
             (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
             row = _row(bearer, audience, usable_until, context)
             await session.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
-            self._audit.record(
+            await self._audit.write(
                 session,
                 EventTag.LOGIN_SUCCEEDED,
                 context=context,
