@@ -59,6 +59,7 @@ OWN = {
 EXAMPLES = {
     "user_id": "01890000-0000-7000-8000-000000000000",
     "session_id": "01890000-0000-7000-8000-000000000001",
+    "organization_id": "01890000-0000-7000-8000-000000000002",
     "role": "clerk",
     "service": "inventory",
     "name": "inventory.read",
