@@ -1,10 +1,11 @@
-"""Ending sessions by an operator's word: one, a user's, or everybody's."""
+"""Ending sessions by an operator's word: one, a user's, an organization's, or everybody's."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Final
 
+from msgspec import structs
 from sqlalchemy import select
 
 from apostille_issuer.clock import Clock
@@ -13,6 +14,7 @@ from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.sessions.models import LoginSession
+from apostille_issuer.tenancy.lineage import just_it, subtree_of, tenant_of
 
 __all__ = ["SessionRevoker"]
 
@@ -38,6 +40,23 @@ class SessionRevoker:
         """End all sessions of a user."""
         async with self._database.begin(EVERY_TENANT) as session:
             return await self._ender.end_all(session, user_id, self._ending(context))
+
+    async def revoke_organization(
+        self, organization_id: uuid.UUID, context: RequestContext, *, subtree: bool = False
+    ) -> int:
+        """End all sessions that speak for an organization; with *subtree*, for one below it, too.
+
+        Raises:
+            IssuerProblem: ``not_found``; there is no such organization.
+        """
+        async with self._database.begin(EVERY_TENANT) as session:
+            tenant_id = await tenant_of(session, organization_id)
+            return await self._ender.end_in(
+                session,
+                subtree_of(organization_id) if subtree else just_it(organization_id),
+                structs.replace(self._ending(context), tenant_id=tenant_id),
+                target=f"organization:{organization_id}",
+            )
 
     async def revoke_everybody(self, context: RequestContext) -> int:
         """End all sessions there are, a batch at a time; those that begin meanwhile stay.

@@ -27,10 +27,12 @@ __all__ = [
     "add_root",
     "height_of",
     "is_active",
+    "just_it",
     "move_organization",
     "rename_organization",
     "require_active",
     "subtree_of",
+    "tenant_of",
 ]
 
 LINEAGE = OrganizationLineage
@@ -41,9 +43,27 @@ def subtree_of(organization_id: uuid.UUID) -> Select[uuid.UUID]:
     return select(LINEAGE.organization_id).where(LINEAGE.ancestor_id == organization_id)
 
 
+def just_it(organization_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Return the statement that finds an organization alone."""
+    return select(Organization.id).where(Organization.id == organization_id)
+
+
 def above(organization_id: uuid.UUID) -> Select[uuid.UUID]:
     """Return the statement that finds an organization and all that it is in, to the root."""
     return select(LINEAGE.ancestor_id).where(LINEAGE.organization_id == organization_id)
+
+
+async def tenant_of(session: AsyncSession, organization_id: uuid.UUID) -> uuid.UUID:
+    """Return whose organization it is, deleted or not.
+
+    Raises:
+        IssuerProblem: ``not_found``.
+    """
+    statement = select(Organization.tenant_id).where(Organization.id == organization_id)
+    tenant_id = await session.scalar(statement)
+    if tenant_id is None:
+        raise IssuerProblem(ProblemCode.NOT_FOUND)
+    return tenant_id
 
 
 def is_active() -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from msgspec import UNSET
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -27,10 +27,12 @@ from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.tenancy.documents import check_document
 from apostille_issuer.tenancy.lineage import (
     add_organization,
+    just_it,
     move_organization,
     rename_organization,
     require_active,
     subtree_of,
+    tenant_of,
 )
 from apostille_issuer.tenancy.listing import Range, organizations_in
 from apostille_issuer.tenancy.models import Organization, OrganizationLineage, Tenant
@@ -330,12 +332,11 @@ class Organizations:
         """
         async with self._database.begin(reach_of(context)) as session:
             await authorize(session, context, organization_id, END_SESSIONS)
-            organization = await session.get_one(Organization, organization_id)
-            which = subtree_of(organization_id) if subtree else _alone(organization_id)
+            tenant_id = await tenant_of(session, organization_id)
             await self._ender.end_in(
                 session,
-                which,
-                Ending(EndReason.BY_ADMINISTRATOR, self._clock(), context, organization.tenant_id),
+                subtree_of(organization_id) if subtree else just_it(organization_id),
+                Ending(EndReason.BY_ADMINISTRATOR, self._clock(), context, tenant_id),
                 target=target_of(organization_id),
             )
 
@@ -369,7 +370,3 @@ async def _rename(session: AsyncSession, organization: Organization, name: Displ
     if organization.parent_id is not None and name.key != organization.name_key:
         await require_free(session, organization.parent_id, name)
     await rename_organization(session, organization, name)
-
-
-def _alone(organization_id: uuid.UUID) -> Select[uuid.UUID]:
-    return select(Organization.id).where(Organization.id == organization_id)

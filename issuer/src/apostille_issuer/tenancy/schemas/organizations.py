@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from apostille_issuer.tenancy.documents import Document
-from apostille_issuer.tenancy.models import NAME_LENGTH
 
 __all__ = [
     "EffectiveSetting",
@@ -27,7 +26,7 @@ OrganizationState = Literal["active", "deactivated", "deleted"]
 NameText = Annotated[
     str,
     Meta(
-        description=f"1 to {NAME_LENGTH} printable characters. "
+        description="1 to 100 printable characters. "
         "No two subsidiaries of one organization share a name, in whatever case.",
         examples=["Acme Nordic"],
     ),
