@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from apostille_issuer.access.models import MembershipRole, Role
+from apostille_issuer.access.models import MembershipRole, Role, RoleGrant
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.tenancy.lineage import add_organization
 from apostille_issuer.tenancy.models import Membership, Organization, Tenant
 
-__all__ = ["insert_membership", "insert_organization", "insert_tenant"]
+__all__ = ["insert_membership", "insert_organization", "insert_role", "insert_tenant"]
 
 
 async def insert_tenant(issuer: Issuer, name: str = "Acme") -> tuple[uuid.UUID, uuid.UUID]:
@@ -95,3 +95,40 @@ async def insert_membership(
                 )
             )
     return ident
+
+
+async def insert_role(
+    issuer: Issuer,
+    organization_id: uuid.UUID,
+    *allow: str,
+    deny: Iterable[str] = (),
+    inherited: bool = False,
+) -> str:
+    """Write a role of an organization, past every rule, and return its name, a new one."""
+    ident, now = new_id(), issuer.clock()
+    name = f"role-{ident.hex}"
+    async with issuer.database.begin(EVERY_TENANT) as session:
+        organization = await session.get_one(Organization, organization_id)
+        session.add(
+            Role(
+                id=ident,
+                tenant_id=organization.tenant_id,
+                organization_id=organization_id,
+                name=name,
+                inherited=inherited,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        await session.flush()
+        for effect, grants in (("allow", allow), ("deny", tuple(deny))):
+            for grant in grants:
+                session.add(
+                    RoleGrant(
+                        role_id=ident,
+                        grant=grant,
+                        effect=effect,
+                        tenant_id=organization.tenant_id,
+                    )
+                )
+    return name
