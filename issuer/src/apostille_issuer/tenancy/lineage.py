@@ -188,12 +188,18 @@ async def move_organization(
 async def _hang(session: AsyncSession, organization_id: uuid.UUID, parent_id: uuid.UUID) -> None:
     """Write down that an organization, and all below it, is in *parent_id* and all above that."""
     below, over = aliased(LINEAGE), aliased(LINEAGE)
-    pairs = select(
-        below.organization_id,
-        over.ancestor_id,
-        below.tenant_id,
-        below.distance + over.distance + 1,
-        below.name_key,
-    ).where(below.ancestor_id == organization_id, over.organization_id == parent_id)
+    pairs = (
+        select(
+            below.organization_id,
+            over.ancestor_id,
+            below.tenant_id,
+            below.distance + over.distance + 1,
+            below.name_key,
+        )
+        .select_from(below)
+        # Each with each: one condition says it to SQLAlchemy, too.
+        .join(over, over.organization_id == parent_id)
+        .where(below.ancestor_id == organization_id)
+    )
     columns = ["organization_id", "ancestor_id", "tenant_id", "distance", "name_key"]
     await session.execute(insert(LINEAGE).from_select(columns, pairs))
