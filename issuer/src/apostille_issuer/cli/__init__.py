@@ -24,6 +24,7 @@ COMMANDS = {
     "keys": ("keyring", "list, rotate and withdraw signing keys"),
     "manifest": ("manifests", "register a service by its permissions.toml"),
     "revoke": ("revoking", "end sessions, and their access tokens, everywhere"),
+    "tenants": ("tenants", "purge deleted tenants"),
     "tour": ("touring", "walk the whole path on a throw-away issuer and three services"),
 }
 """Command to module and description."""
