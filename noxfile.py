@@ -15,7 +15,7 @@ import nox
 
 ROOT = Path(__file__).parent
 MEMBERS = ("contracts", "sdk", "adapters", "issuer")
-LOCKED_GROUPS = ("test", "lint", "types", "imports", "bench")
+LOCKED_GROUPS = ("test", "lint", "types", "imports", "bench", "conformance")
 PYTHON_SOURCES = (
     "noxfile.py",
     "docs/make_reference.py",
@@ -113,6 +113,14 @@ def journeys(session: nox.Session) -> None:
     """The tour and the long paths over real processes, on SQLite and PostgreSQL."""
     install_house(session, "test")
     session.run("pytest", "-m", "journey or load", "-p", "no:cacheprovider", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Schemathesis asks every operation of the OpenAPI document for what it promises."""
+    install_house(session, "conformance")
+    arguments = ("-m", "conformance", "-p", "no:cacheprovider", *session.posargs)
+    session.run("pytest", "tests/conformance", *arguments)
 
 
 @nox.session

@@ -140,10 +140,15 @@ def _with_problems(description: dict[str, Any]) -> dict[str, Any]:
     for path in described["paths"].values():
         for operation in path.values():
             responses = operation["responses"]
-            if PROBLEM_MEDIA_TYPE not in responses.get("400", problem)["content"]:
+            if _is_litestars(responses.get("400", problem)):
                 del responses["400"]
             responses.setdefault("default", problem)
     return dict(described)
+
+
+def _is_litestars(response: dict[str, Any]) -> bool:
+    schema = response["content"].get("application/json", {}).get("schema", {})
+    return "status_code" in schema.get("properties", ())
 
 
 def _problem_instead_of_page(response: Response[Any]) -> Response[Any]:

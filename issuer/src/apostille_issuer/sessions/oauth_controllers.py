@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeAlias
 
-from litestar import Controller, Request, Response, post
+from litestar import Controller, MediaType, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.openapi import ResponseSpec
@@ -94,6 +94,7 @@ class RevocationController(Controller):
 
     @post(
         status_code=200,
+        media_type=MediaType.TEXT,
         responses={
             400: _oauth_error("`invalid_request`"),
             401: _oauth_error("`invalid_client`"),
@@ -116,7 +117,7 @@ class RevocationController(Controller):
         if authenticates or not oauth.knows_client(data.client_id):
             raise _InvalidClient
         await oauth.revoke(data.token, context)
-        return Response(b"", media_type="text/plain")
+        return Response(b"")
 
 
 class IntrospectionController(Controller):
