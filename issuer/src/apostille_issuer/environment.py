@@ -203,6 +203,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "allow_insecure_http": _truth,
     "audience": _text,
     "client_id": _text,
+    "system_roles_file": _path,
     "signing_algorithm": _one_of(*ALGORITHMS),
     "standby_signing_algorithms": _some_of(*ALGORITHMS),
     "access_token_lifetime": _duration,

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from apostille_issuer.access.configured_roles import read_configured_roles
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.accounts.authentication import Authenticator
 from apostille_issuer.accounts.hashing import Hashing
@@ -139,7 +140,9 @@ class Issuer:
             check = migrate if settings.database_url is None else require_current
             await asyncio.to_thread(check, self.database.url, timeout=settings.database_timeout)
             await self.keys.start(await asyncio.to_thread(key_encryption_keys, settings))
-            await self.access.seed()
+            await self.access.seed(
+                await asyncio.to_thread(read_configured_roles, settings.system_roles_file)
+            )
             async with self.status.sweeping():
                 yield self
         finally:

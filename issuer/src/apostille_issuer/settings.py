@@ -62,6 +62,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Algorithms whose keys are kept and published too, so that
     ``signing_algorithm`` can become one of them between one token and the next."""
 
+    # What stands in the database from the start.
+    system_roles_file: Path | None = None
+    """Names roles that are protected like those the issuer brings along; TOML,
+    or JSON if it is called ``*.json``. Read at every start."""
+
     # How long things last.
     access_token_lifetime: timedelta = timedelta(minutes=10)
     """1 to 60 minutes."""

@@ -14,8 +14,14 @@ from apostille_contracts.manifest import Manifest
 from apostille_issuer.access.assignments import Assignments, require_user
 from apostille_issuer.access.authority import reach_of
 from apostille_issuer.access.catalogue import SystemRole
+from apostille_issuer.access.configured_roles import (
+    NO_CONFIGURED_ROLES,
+    ConfiguredRoles,
+    seed_configured,
+)
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
 from apostille_issuer.access.holders import just_him
+from apostille_issuer.access.memberships import MemberRoles
 from apostille_issuer.access.models import Service, UserRole
 from apostille_issuer.access.organization_roles import OrganizationRoles
 from apostille_issuer.access.permissions import Permissions
@@ -79,17 +85,23 @@ class AccessService:
         self.permissions = Permissions(self._policy)
         self.services = Services(self._policy)
         self.assignments = Assignments(self._policy)
+        self.members = MemberRoles()
 
-    async def seed(self) -> None:
+    async def seed(self, configured: ConfiguredRoles = NO_CONFIGURED_ROLES) -> None:
         """Write system roles and the issuer's own permissions, where missing.
 
         To be called at every start, after migrations; safe on several
         replicas at once.
 
+        Args:
+            configured: The installation's own system roles.
+
         Raises:
-            StartupError: Another service has the issuer's audience.
+            StartupError: Another service has the issuer's audience, or a
+                configured role cannot be as configured.
         """
         await seed(self._policy, self._audit, self._audience)
+        await seed_configured(self._policy, configured)
 
     def change(
         self, context: RequestContext, tag: EventTag, target: str
