@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import UNSET, Struct
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
@@ -292,11 +292,12 @@ class TestAtTheHostOfACustomer:
 def test_a_session_goes_with_its_organization(town: Town) -> None:
     """It must not come to speak for the platform when the rows of a customer are removed."""
     tokens = town.desk.tokens(town.ada.login, organization=str(town.works))
-    town.run(Organization.__table__.delete().where(Organization.id == town.works))  # type: ignore[attr-defined]
+    session_id = uuid.UUID(str(town.desk.claims(tokens).sid))
+    town.run(delete(Organization).where(Organization.id == town.works))
 
     async def left() -> object:
         async with town.desk.issuer.database.read(EVERY_TENANT) as session:
-            return await session.get(LoginSession, uuid.UUID(town.desk.claims(tokens).sid))
+            return await session.get(LoginSession, session_id)
 
     assert town.desk.run(left()) is None
     assert problem_of(town.desk.refresh(tokens["refresh_token"]), 401) == "session_ended"
