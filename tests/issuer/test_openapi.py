@@ -22,7 +22,7 @@ OAUTH_ERRORS = {
 }
 """Errors whose shape is fixed by RFC 6749 section 5.2."""
 
-OWN = {"GET /v1/me", "GET /v1/me/sessions", "GET /v1/me/notifications"}
+OWN = {"GET /v1/me", "GET /v1/me/sessions", "GET /v1/me/notifications", "GET /v1/me/memberships"}
 """What everybody may see who has a token."""
 
 

@@ -52,6 +52,7 @@ OWN = {
     ("DELETE", "/v1/me/sessions"),
     ("DELETE", "/v1/me/sessions/{session_id:uuid}"),
     ("GET", "/v1/me/notifications"),
+    ("GET", "/v1/me/memberships"),
     ("POST", "/v1/auth/logout-everywhere"),
 }
 """Routes that speak of the bearer alone, so that any good token will do."""

@@ -53,6 +53,10 @@ from apostille_issuer.sessions.overview import (
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.controllers import StatusController
 from apostille_issuer.status.guard import OwnVerifier
+from apostille_issuer.tenancy.controllers.memberships import (
+    MemberController,
+    OwnMembershipController,
+)
 from apostille_issuer.tenancy.controllers.organizations import OrganizationController
 from apostille_issuer.tenancy.controllers.tenants import TenantController, TenantDomainController
 
@@ -105,6 +109,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             TenantController,
             TenantDomainController,
             OrganizationController,
+            MemberController,
+            OwnMembershipController,
         ],
         # What handlers may ask for by name.
         dependencies={

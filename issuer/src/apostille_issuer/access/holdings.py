@@ -21,7 +21,7 @@ from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.standings import roles_in_organizations
 from apostille_issuer.http.context import RequestContext
 
-__all__ = ["Holdings", "from_here_down", "holdings_in", "just_here"]
+__all__ = ["Holdings", "from_here_down", "holdings_in", "just_here", "scopes_in"]
 
 
 class Holdings(Struct, frozen=True):
@@ -58,7 +58,7 @@ async def holdings_in(
     here = await authorize(session, context, organization_id, permission)
     if context.organization_id is None:
         return Holdings(here, here)
-    roles = roles_in_organizations().where(
+    roles = roles_in_organizations(even_inactive=True).where(
         MEMBERSHIPS.c.user_id == context.actor_id,
         LINEAGE.c.organization_id == organization_id,
         Role.inherited,
@@ -90,3 +90,14 @@ def just_here(organization_id: uuid.UUID) -> Select[uuid.UUID]:
 def from_here_down(organization_id: uuid.UUID) -> Select[uuid.UUID]:
     """Return the statement that finds this organization and all below it."""
     return select(LINEAGE.c.organization_id).where(LINEAGE.c.ancestor_id == organization_id)
+
+
+async def scopes_in(
+    session: AsyncSession, user_id: uuid.UUID | None, organization_id: uuid.UUID
+) -> frozenset[str]:
+    """Return the extra scopes that a user has now in an organization by membership."""
+    memberships = roles_in_organizations().where(
+        MEMBERSHIPS.c.user_id == user_id, LINEAGE.c.organization_id == organization_id
+    )
+    rows = await session.execute(memberships)
+    return frozenset(scope for row in rows for scope in row.scopes)

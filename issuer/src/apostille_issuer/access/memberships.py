@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Row, Select, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.permissions import EVERYTHING
@@ -31,10 +32,18 @@ from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.roles import find_role_in, grants_of
 from apostille_issuer.access.standings import roles_in_organizations
 from apostille_issuer.access.superusers import require_no_superuser
+from apostille_issuer.access.territory import Territory
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["GrantedRole", "Member", "MemberRoles", "require_may_give", "require_may_take"]
+__all__ = [
+    "GrantedRole",
+    "Member",
+    "MemberRoles",
+    "RolesThere",
+    "require_may_give",
+    "require_may_take",
+]
 
 _OVER_ISSUER = or_(RoleGrant.grant == EVERYTHING, RoleGrant.grant.startswith("iam."))
 
@@ -55,6 +64,15 @@ class GrantedRole(Struct, frozen=True):
     name: str
     inherited: bool
     grants: Rights
+
+
+class RolesThere(Struct, frozen=True):
+    """What somebody is in an organization."""
+
+    names: tuple[str, ...]
+    """Of his roles there by membership, inherited ones included, in alphabetical order."""
+    direct: bool
+    """He is a member of that one itself."""
 
 
 def require_may_give(own: Holdings, roles: Iterable[GrantedRole]) -> None:
@@ -144,6 +162,13 @@ class MemberRoles:
         for row in await session.execute(held):
             found[row.membership_id].append(row.name)
         return {ident: tuple(names) for ident, names in found.items()}
+
+    async def names_of(
+        self, session: AsyncSession, role_ids: Collection[uuid.UUID]
+    ) -> dict[uuid.UUID, str]:
+        """Return the names of roles, but for those that are there no more."""
+        found = select(Role.id, Role.name).where(Role.id.in_(role_ids))
+        return {row.id: row.name for row in await session.execute(found)}
 
     def memberships_with(self, role: str) -> Select[uuid.UUID]:
         """Return the statement that finds the memberships with a role of that name or identifier.
@@ -239,6 +264,43 @@ class MemberRoles:
         await session.flush()
         if minded and not await _has_administrator(session, organization_id):
             raise IssuerProblem(ProblemCode.LAST_ADMINISTRATOR)
+
+    async def territory(self, session: AsyncSession, user_id: uuid.UUID) -> Territory:
+        """Return what a user may speak for by membership, told in as many places as he has those.
+
+        What is below one of its subtrees and is not active he may not speak for.
+
+        Args:
+            session: A transaction that reaches over all tenants, or over the one asked about.
+            user_id: Who.
+        """
+        memberships = (
+            roles_in_organizations()
+            .add_columns(Role.inherited)
+            .where(MEMBERSHIPS.c.user_id == user_id, LINEAGE.c.distance == 0)
+        )
+        rows = (await session.execute(memberships)).all()
+        subtrees = frozenset(row.organization_id for row in rows if row.inherited)
+        here = frozenset(row.organization_id for row in rows)
+        return Territory(subtrees=subtrees, organizations=here - subtrees)
+
+    async def roles_in(
+        self, session: AsyncSession, user_id: uuid.UUID, organizations: Collection[uuid.UUID]
+    ) -> dict[uuid.UUID, RolesThere]:
+        """Return what a user is by membership in each of *organizations* that he may speak for."""
+        memberships = roles_in_organizations().where(
+            MEMBERSHIPS.c.user_id == user_id, LINEAGE.c.organization_id.in_(organizations)
+        )
+        found: dict[uuid.UUID, list[Row[Any]]] = {}
+        for row in await session.execute(memberships):
+            found.setdefault(row.organization_id, []).append(row)
+        return {
+            ident: RolesThere(
+                tuple(sorted({row.name for row in rows if row.name is not None})),
+                any(row.distance == 0 for row in rows),
+            )
+            for ident, rows in found.items()
+        }
 
     def places_concerned(
         self, organization_id: uuid.UUID, roles: Iterable[GrantedRole]

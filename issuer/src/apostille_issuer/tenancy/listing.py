@@ -56,7 +56,12 @@ class Range(Struct, frozen=True):
 
 
 async def organizations_in(
-    session: AsyncSession, wanted: OrganizationFilter, within: Territory | None, part: Range
+    session: AsyncSession,
+    wanted: OrganizationFilter,
+    within: Territory | None,
+    part: Range,
+    *,
+    only: ColumnElement[bool] | None = None,
 ) -> Select[uuid.UUID]:
     """Return the statement that finds the identifiers of *part* of the organizations *wanted*.
 
@@ -65,8 +70,9 @@ async def organizations_in(
         wanted: Which ones.
         within: Where whoever asks may see them; everywhere, by default.
         part: In order of names, then of identifiers.
+        only: What is true of the row of each organization that is found, besides.
     """
-    conditions = _conditions(wanted, within)
+    conditions = [*_conditions(wanted, within), *(() if only is None else (only,))]
     roots = None if within is None else within.subtrees
     single = frozenset[uuid.UUID]() if within is None else within.organizations
     if wanted.subtree_of is not None:

@@ -10,7 +10,9 @@ from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.sessions.ending import SessionEnder
 from apostille_issuer.tenancy.domains import Domains
+from apostille_issuer.tenancy.memberships import Memberships
 from apostille_issuer.tenancy.organizations import Organizations
+from apostille_issuer.tenancy.own_memberships import OwnMemberships
 from apostille_issuer.tenancy.purging import TenantPurge
 from apostille_issuer.tenancy.resolver import DomainChecker
 from apostille_issuer.tenancy.tenants import Tenants
@@ -52,6 +54,8 @@ class TenancyService:
         self.tenants = Tenants(database, clock, access=access, ender=ender, purge_after=purge_after)
         self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
         self.organizations = Organizations(database, clock, access=access, ender=ender)
+        self.memberships = Memberships(database, clock, access=access, ender=ender)
+        self.own_memberships = OwnMemberships(database, access=access)
         self.purge = TenantPurge(database, clock, audit, access=access, ender=ender)
         self._database = database
         self._clock = clock
