@@ -18,7 +18,7 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy.models import USERS, Invitation, Membership, Tenant
 
-__all__ = ["lock_seats", "require_seat", "used_seats"]
+__all__ = ["lock_seats", "require_seat", "require_seat_now", "used_seats"]
 
 
 async def lock_seats(session: AsyncSession, tenant_id: uuid.UUID) -> int | None:
@@ -84,6 +84,29 @@ async def require_seat(
     if seats is None or await _is_seated(session, tenant_id, now, user_id, email_key):
         return
     if await used_seats(session, tenant_id, now) >= seats:
+        raise IssuerProblem(ProblemCode.SEATS_EXHAUSTED)
+
+
+async def require_seat_now(session: AsyncSession, tenant_id: uuid.UUID, user_id: uuid.UUID) -> None:
+    """Make sure that somebody who accepts an invitation has a seat, or that members left one.
+
+    His invitation kept it for him, unless the tenant has fewer seats since
+    then: first come, first served, whoever else is invited.
+
+    Args:
+        session: A transaction that writes; under the policy lock.
+        tenant_id: Of which tenant.
+        user_id: Who accepts.
+
+    Raises:
+        IssuerProblem: ``seats_exhausted``; ``not_found`` for the tenant.
+    """
+    seats = await lock_seats(session, tenant_id)
+    his = _members(tenant_id).where(USERS.c.id == user_id).limit(1)
+    if seats is None or await session.scalar(his) is not None:
+        return
+    members = _members(tenant_id).distinct().subquery()
+    if (await session.scalar(select(func.count()).select_from(members)) or 0) >= seats:
         raise IssuerProblem(ProblemCode.SEATS_EXHAUSTED)
 
 
