@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 from msgspec import Struct
-from sqlalchemy import Row, Table, bindparam, insert, select, update
+from sqlalchemy import Row, Select, Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.clock import Clock
@@ -204,7 +204,7 @@ class ClientSessions:
 
 
 # Built once: composing a statement takes as long as SQLite takes to answer it.
-_SELECT = select(
+_SELECT: Select[Any] = select(
     SESSIONS.c.id,
     SESSIONS.c.rotated_at,
     SESSIONS.c.revoked_at,
