@@ -19,6 +19,8 @@ OAUTH_ERRORS = {
     ("POST /oauth/revoke", "400"),
     ("POST /oauth/revoke", "401"),
     ("POST /oauth/introspect", "400"),
+    ("POST /oauth/token", "400"),
+    ("POST /oauth/token", "401"),
 }
 """Errors whose shape is fixed by RFC 6749 section 5.2."""
 

@@ -42,6 +42,8 @@ PUBLIC = {
     ("POST", "/v1/auth/logout"),
     # Ends the session of the token in the body (RFC 7009); clients have no secret.
     ("POST", "/oauth/revoke"),
+    # Clients prove who they are by secret or assertion (RFC 6749 section 2.3).
+    ("POST", "/oauth/token"),
 }
 """Routes that anybody may ask."""
 
@@ -58,6 +60,8 @@ OWN = {
 """Routes that speak of the bearer alone, so that any good token will do."""
 
 EXAMPLES = {
+    "account_id": "01890000-0000-7000-8000-000000000010",
+    "key_id": "01890000-0000-7000-8000-000000000011",
     "user_id": "01890000-0000-7000-8000-000000000000",
     "session_id": "01890000-0000-7000-8000-000000000001",
     "organization_id": "01890000-0000-7000-8000-000000000002",

@@ -28,6 +28,8 @@ from apostille_issuer.access.organization_controllers import OrganizationRoleCon
 from apostille_issuer.accounts.controllers import OwnAccountController, UserController
 from apostille_issuer.audit.controllers import AuditController
 from apostille_issuer.bootstrap import ensure_superuser
+from apostille_issuer.clients.controllers import ApiKeyController, ServiceAccountController
+from apostille_issuer.clients.oauth_controllers import TokenController
 from apostille_issuer.clock import Clock, utc_now
 from apostille_issuer.http.application import IssuerApplication
 from apostille_issuer.http.context import RequestContext, provide_context
@@ -93,6 +95,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             LogoutEverywhereController,
             RevocationController,
             IntrospectionController,
+            TokenController,
+            ServiceAccountController,
+            ApiKeyController,
             OwnAccountController,
             OwnSessionController,
             OwnNotificationController,
@@ -118,6 +123,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             "access": _always(issuer.access),
             "accounts": _always(issuer.accounts),
             "audit": _always(issuer.audit),
+            "clients": _always(issuer.clients),
             "even_revoked": _always(_verifier_of_revoked_tokens(issuer)),
             "keys": _always(issuer.key_administration),
             "managed_sessions": _always(issuer.managed_sessions),

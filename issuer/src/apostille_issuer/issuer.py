@@ -20,6 +20,7 @@ from apostille_issuer.accounts.own import OwnAccount
 from apostille_issuer.accounts.service import AccountService
 from apostille_issuer.accounts.throttle import LoginThrottle
 from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.clients.service import ClientsService
 from apostille_issuer.clock import Clock, utc_now
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.schema import migrate, require_current
@@ -119,6 +120,7 @@ class Issuer:
         self.sessions = self._sessions(authenticator, ender)
         self.own_sessions = OwnSessions(self.database, clock, ender)
         self.tenancy = self._tenancy(ender)
+        self.clients = self._clients(ender)
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
         )
@@ -213,10 +215,27 @@ class Issuer:
             password_min_length=self.settings.password_min_length,
         )
 
-    def _sessions(self, authenticator: Authenticator, ender: SessionEnder) -> SessionService:
+    def _rights(self) -> RightsReader:
         settings = self.settings
         mint = Mint(issuer=settings.issuer_url, lifetime=settings.access_token_lifetime)
-        rights = RightsReader(self.access, mint)
+        return RightsReader(self.access, mint)
+
+    def _clients(self, ender: SessionEnder) -> ClientsService:
+        return ClientsService(
+            self.database,
+            self.clock,
+            self.audit,
+            access=self.access,
+            ender=ender,
+            rights=self._rights(),
+            indexes=self.status.indexes,
+            keys=self.keys,
+            settings=self.settings,
+        )
+
+    def _sessions(self, authenticator: Authenticator, ender: SessionEnder) -> SessionService:
+        settings = self.settings
+        rights = self._rights()
         store = RefreshStore(
             self.clock,
             ender,

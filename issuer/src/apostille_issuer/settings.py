@@ -106,6 +106,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Failed logins of one login name, then 429."""
     login_limit_per_address: RateLimit = RateLimit(100, timedelta(minutes=15))
     """Failed logins from one address, then 429."""
+    client_limit_per_key: RateLimit = RateLimit(10, timedelta(minutes=15))
+    """Failed authentications of one API key from one address, then 429."""
+    client_limit_per_address: RateLimit = RateLimit(300, timedelta(minutes=15))
+    """Failed authentications of clients from one address, then 429."""
+    api_key_max_lifetime: timedelta = timedelta(days=731)
+    """Longest life of an API key, 1 hour to ten years; a key has one year, or this if less."""
+    api_keys_per_account: int = 10
+    """Most keys of a service account that work, 1 to 100."""
     bootstrap_login: str | None = None
     """Login name of the first superuser; default ``admin``."""
     bootstrap_password: str | None = None
@@ -162,7 +170,10 @@ class Settings(Struct, frozen=True, kw_only=True):
                 raise _bad(name, f"must be from {_shown(least)} to {_shown(most)}")
         if self.refresh_idle_lifetime > self.refresh_absolute_lifetime:
             raise _bad("refresh_idle_lifetime", "must not exceed the absolute lifetime")
-        for name in ("login_limit_per_account", "login_limit_per_address"):
+        for name in (
+            *("login_limit_per_account", "login_limit_per_address"),
+            *("client_limit_per_key", "client_limit_per_address"),
+        ):
             limit: RateLimit = getattr(self, name)
             if limit.attempts < 1 or limit.per < timedelta(seconds=1):
                 raise _bad(name, "must be at least one attempt per second or longer")
@@ -199,6 +210,8 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "argon2_parallelism": (1, 16),
     "hashing_workers": (1, 64),
     "hashing_queue": (1, 10_000),
+    "api_key_max_lifetime": (timedelta(hours=1), timedelta(days=3_660)),
+    "api_keys_per_account": (1, 100),
     "tenant_purge_after": (timedelta(0), timedelta(days=731)),
     "max_body_bytes": (1_024, 16_777_216),
 }
