@@ -73,7 +73,7 @@ class Engine:
             Unavailable: The issuer could not be asked.
         """
         snapshot = self.supply.snapshot
-        now, wall = self.monotonic(), self.time()
+        now, wall = self.monotonic(), self.options.steady.now()
         known = recall(token, snapshot, wall)
         if known is not None:
             renewed = self._tend(token, snapshot, now, waited)
@@ -87,23 +87,24 @@ class Engine:
                 return renewed
         if key is None:
             return self.supply.seek(candidate.kid, now, waited)
-        known = self._conclude(token, candidate, key, snapshot, wall)
+        known = self._conclude(candidate, key, snapshot, now, wall)
+        snapshot.tokens.add(token, known)
         return _stand(known, now, waited)
 
     def _conclude(
         self,
-        token: str,
         candidate: Candidate,
         key: VerificationKey,
         snapshot: Snapshot,
+        now: float,
         wall: float,
     ) -> CachedToken:
-        """Return what *token* says after steps 5 and 6, remembered in *snapshot*."""
+        """Return what *candidate* says after steps 5 and 6; its header is remembered."""
         principal, (begins, ends) = self._verification.conclude(candidate, key, wall)
-        known = principal, begins, ends, self.statuses.stand(principal.claims)
+        standing = self.statuses.stand(principal.claims)
+        known = principal, begins, ends, now + (ends - wall), standing
         if not candidate.header_is_known:
             snapshot.headers.add(candidate.parts.header_segment, key)
-        snapshot.tokens.add(token, known)
         return known
 
     def _tend(
@@ -173,7 +174,7 @@ def _stand(known: CachedToken, now: float, waited: Attempt | None) -> Principal 
         InvalidClaim: The session stands nowhere.
         StatusUnavailable: The issuer could not be asked.
     """
-    principal, _, _, standing = known
+    principal, _, _, _, standing = known
     if standing is None:
         return principal
     return standing.check(now, waited) or principal

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from apostille_contracts.claims import ALGORITHMS
 
 from ._address import check_issuer_address
 from ._claims import ClaimsPolicy
+from ._steady import SteadyTime
 from ._verification import Verification
 from .clock import Clock
 from .errors import ConfigurationError
@@ -48,8 +49,11 @@ class Options:
     allow_insecure_http: bool
     on_event: OnEvent | None
     clock: Clock
+    steady: SteadyTime = field(init=False, compare=False, repr=False)
+    """The time of day that claims are compared with."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "steady", SteadyTime(self.clock))
         _check_text("issuer", self.issuer)
         if not self.audience:
             raise ConfigurationError("name the audience: without it any service's token would do")

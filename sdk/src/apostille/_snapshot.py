@@ -17,8 +17,12 @@ from .principal import Principal
 
 __all__ = ["CachedToken", "HeaderCache", "Snapshot", "TokenCache"]
 
-CachedToken = tuple[Principal, float, float, Standing | None]
-"""Whom a verified token speaks for, from when and until before when, and where he stands."""
+CachedToken = tuple[Principal, float, float, float, Standing | None]
+"""Whom a verified token speaks for, from when and until before when, and where he stands.
+
+Its end is there twice, by the wall clock and by the monotonic one: whichever
+comes first is the end of an answer without a second look.
+"""
 
 
 class TokenCache:

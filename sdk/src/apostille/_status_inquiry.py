@@ -55,7 +55,7 @@ class StatusInquiry:
             self._uri, issuer=options.issuer, allow_insecure_http=options.allow_insecure_http
         ):
             raise FetchFailed(FetchFailure.INSECURE_ADDRESS)
-        known = self._still_good(options.clock.time())
+        known = self._still_good(options.steady.now())
         if known is None:
             answer = yield Request(self._uri, _MEDIA_TYPE)
         else:
@@ -65,7 +65,7 @@ class StatusInquiry:
         document = body_of(answer, _STATUS_LIST)
         try:
             brought = self._policy.accept(
-                document, self._keys.snapshot.keyring, options.clock.time()
+                document, self._keys.snapshot.keyring, options.steady.now()
             )
         except UnknownKey:
             # A key younger than ours, as after a theft: have it fetched, within

@@ -114,7 +114,7 @@ class FetchedList(Fetched[ListSnapshot, SignedStatusList]):
         ttl = DEFAULT_TTL_SECONDS if brought.ttl is None else brought.ttl
         # Twice within the time a list may serve at all: once may fail.
         self._interval = max(min(ttl, staleness / 2), LEAST_TTL_SECONDS)
-        left = brought.expires + options.leeway.total_seconds() - options.clock.time()
+        left = brought.expires + options.leeway.total_seconds() - options.steady.now()
         usable_until = min(asked_at + staleness, options.clock.monotonic() + left)
         refresh_at = asked_at + self._interval
         return ListSnapshot(

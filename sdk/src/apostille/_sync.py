@@ -179,10 +179,14 @@ class Verifier:
         except TypeError:  # not even hashable
             known = None
         if known is not None and engine.on_event is None:
-            principal, begins, ends, standing = known
+            principal, begins, ends, until, standing = known
             if begins <= engine.time() < ends:
                 now = engine.monotonic()
-                if now < snapshot.recheck_at and (standing is None or standing.holds(now)):
+                if (
+                    now < until
+                    and now < snapshot.recheck_at
+                    and (standing is None or standing.holds(now))
+                ):
                     return principal
         waited: Attempt | None = None
         try:

@@ -2,7 +2,8 @@
 
 Two times are read, never mixed up: a token's ``exp`` is compared with the
 wall clock, the age of keys with the monotonic clock, which no administrator
-or time server can set back.
+or time server can set back. A wall clock that is set back by some minutes is not
+believed for an hour or two, so that no token lives longer for it.
 """
 
 from __future__ import annotations
