@@ -16,6 +16,8 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from apostille_adapters.litestar import EXCLUDE_FROM_AUTH
+from apostille_contracts.claims import ALGORITHMS
+from apostille_issuer.clients.service import TOKEN_PATH
 from apostille_issuer.http.answers import NOT_MODIFIED
 from apostille_issuer.http.documents import PublicDocument
 from apostille_issuer.keys.service import KeyService
@@ -36,15 +38,23 @@ class JwkSet(Struct, frozen=True):
 class ServerMetadata(Struct, frozen=True, kw_only=True):
     """What is said about this issuer (RFC 8414 section 2).
 
-    There is no authorization endpoint and no token endpoint yet: people log in
-    at ``/v1/auth/login``. So no response type that would need one is named.
+    There is no authorization endpoint yet: people log in at ``/v1/auth/login``.
+    So no response type that would need one is named. The token endpoint is for
+    service accounts.
     """
 
     issuer: str
     jwks_uri: str
     response_types_supported: tuple[str, ...] = ("none",)
-    grant_types_supported: tuple[str, ...] = ("refresh_token",)
-    token_endpoint_auth_methods_supported: tuple[str, ...] = ("none",)
+    token_endpoint: str
+    grant_types_supported: tuple[str, ...] = ("client_credentials",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = (
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    )
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ALGORITHMS
+    """Of client assertions."""
     revocation_endpoint: str
     revocation_endpoint_auth_methods_supported: tuple[str, ...] = ("none",)
     introspection_endpoint: str
@@ -64,6 +74,7 @@ class Discovery:
             ServerMetadata(
                 issuer=issuer,
                 jwks_uri=f"{issuer}{JWKS_PATH}",
+                token_endpoint=f"{issuer}{TOKEN_PATH}",
                 revocation_endpoint=f"{issuer}/oauth/revoke",
                 introspection_endpoint=f"{issuer}/oauth/introspect",
                 service_documentation=f"{issuer}/docs",
