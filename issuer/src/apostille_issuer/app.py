@@ -55,6 +55,10 @@ from apostille_issuer.sessions.overview import (
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.controllers import StatusController
 from apostille_issuer.status.guard import OwnVerifier
+from apostille_issuer.tenancy.controllers.invitations import (
+    AcceptanceController,
+    InvitationController,
+)
 from apostille_issuer.tenancy.controllers.memberships import (
     MemberController,
     OwnMembershipController,
@@ -74,6 +78,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
     """
     issuer = Issuer(settings, clock=clock)
     discovery = Discovery(settings, issuer.keys)
+    verifier = _verifier(issuer)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -115,6 +120,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             TenantDomainController,
             OrganizationController,
             MemberController,
+            InvitationController,
+            AcceptanceController,
             OwnMembershipController,
         ],
         # What handlers may ask for by name.
@@ -134,10 +141,11 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
             "sessions": _always(issuer.sessions),
             "statuses": _always(issuer.status),
             "tenancy": _always(issuer.tenancy),
+            "verifier": _always(verifier),
         },
         # Every route wants a token, but for those that say otherwise one by one.
         plugins=[
-            ApostillePlugin(_verifier(issuer), cookie=ACCESS_COOKIE, authenticate_all=True),
+            ApostillePlugin(verifier, cookie=ACCESS_COOKIE, authenticate_all=True),
             # And most of them one that speaks for no organization.
             PlatformOnly(),
         ],

@@ -16,6 +16,7 @@ from apostille_issuer.access.configured_roles import read_configured_roles
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.accounts.authentication import Authenticator
 from apostille_issuer.accounts.hashing import Hashing
+from apostille_issuer.accounts.invited import InvitedAccounts
 from apostille_issuer.accounts.own import OwnAccount
 from apostille_issuer.accounts.service import AccountService
 from apostille_issuer.accounts.throttle import LoginThrottle
@@ -46,7 +47,14 @@ from apostille_issuer.sessions.switching import OrganizationSwitch
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.service import StatusService
 from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
+from apostille_issuer.tenancy.acceptances import Acceptances
 from apostille_issuer.tenancy.homes import Homes
+from apostille_issuer.tenancy.invitation_letters import InvitationLetters
+from apostille_issuer.tenancy.invitation_records import INVITATION_LETTER
+from apostille_issuer.tenancy.invitation_tokens import InvitationTokens
+from apostille_issuer.tenancy.invitations import Invitations
+from apostille_issuer.tenancy.membership_rules import MembershipRules
+from apostille_issuer.tenancy.promises import Promises
 from apostille_issuer.tenancy.resolver import DnsResolver
 from apostille_issuer.tenancy.service import TenancyService
 
@@ -119,7 +127,7 @@ class Issuer:
         self.own_account = self._own_account(authenticator, ender)
         self.sessions = self._sessions(authenticator, ender)
         self.own_sessions = OwnSessions(self.database, clock, ender)
-        self.tenancy = self._tenancy(ender)
+        self.tenancy = self._tenancy(authenticator, ender)
         self.clients = self._clients(ender)
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
@@ -189,8 +197,13 @@ class Issuer:
             password_min_length=self.settings.password_min_length,
         )
 
-    def _tenancy(self, ender: SessionEnder) -> TenancyService:
+    def _tenancy(self, authenticator: Authenticator, ender: SessionEnder) -> TenancyService:
         settings = self.settings
+        tokens = InvitationTokens(self.keys.refresh_macs)
+        promises = Promises(self.access.members)
+        page = settings.invitation_url or f"{settings.issuer_url}/invitations/accept"
+        letters = InvitationLetters(self.database, self.clock, tokens, page=page)
+        self.outbox.register(INVITATION_LETTER, letters)
         return TenancyService(
             self.database,
             self.clock,
@@ -200,6 +213,39 @@ class Issuer:
             checker=DnsResolver(settings.dns_servers),
             issuer_url=settings.issuer_url,
             purge_after=settings.tenant_purge_after,
+            invitations=Invitations(
+                self.database,
+                self.clock,
+                access=self.access,
+                outbox=self.outbox,
+                promises=promises,
+                lifetime=settings.invitation_lifetime,
+            ),
+            acceptances=Acceptances(
+                self.database,
+                self.clock,
+                self.audit,
+                access=self.access,
+                accounts=self._invited_accounts(authenticator),
+                promises=promises,
+                rules=MembershipRules(self.clock, roles=self.access.members, ender=ender),
+                tokens=tokens,
+            ),
+        )
+
+    def _invited_accounts(self, authenticator: Authenticator) -> InvitedAccounts:
+        settings = self.settings
+        return InvitedAccounts(
+            self.clock,
+            self.audit,
+            authenticator=authenticator,
+            hashing=self.hashing,
+            # Not that of logins: an answer in vain keeps nobody from his account.
+            throttle=LoginThrottle(
+                per_login=settings.login_limit_per_account,
+                per_address=settings.login_limit_per_address,
+            ),
+            password_min_length=settings.password_min_length,
         )
 
     def _own_account(self, authenticator: Authenticator, ender: SessionEnder) -> OwnAccount:

@@ -9,7 +9,9 @@ from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.sessions.ending import SessionEnder
+from apostille_issuer.tenancy.acceptances import Acceptances
 from apostille_issuer.tenancy.domains import Domains
+from apostille_issuer.tenancy.invitations import Invitations
 from apostille_issuer.tenancy.memberships import Memberships
 from apostille_issuer.tenancy.organizations import Organizations
 from apostille_issuer.tenancy.own_memberships import OwnMemberships
@@ -38,6 +40,8 @@ class TenancyService:
         checker: DomainChecker,
         issuer_url: str,
         purge_after: timedelta,
+        invitations: Invitations,
+        acceptances: Acceptances,
     ) -> None:
         """Take what is needed.
 
@@ -50,7 +54,11 @@ class TenancyService:
             checker: Asks the DNS whose a host name is.
             issuer_url: The issuer's own address, whose host is no tenant's.
             purge_after: How long a deleted tenant can be restored.
+            invitations: Sends letters to people who are to be members.
+            acceptances: Makes members of them.
         """
+        self.invitations = invitations
+        self.acceptances = acceptances
         self.tenants = Tenants(database, clock, access=access, ender=ender, purge_after=purge_after)
         self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
         self.organizations = Organizations(database, clock, access=access, ender=ender)
