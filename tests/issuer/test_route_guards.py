@@ -40,6 +40,9 @@ PUBLIC = {
     ("POST", "/v1/auth/refresh"),
     # Takes either a refresh token or a bearer token, and says no by itself.
     ("POST", "/v1/auth/logout"),
+    # The token of the letter is in the body; accepting takes a proof of the account beside it.
+    ("POST", "/v1/invitations/accept"),
+    ("POST", "/v1/invitations/show"),
     # Ends the session of the token in the body (RFC 7009); clients have no secret.
     ("POST", "/oauth/revoke"),
     # Clients prove who they are by secret or assertion (RFC 6749 section 2.3).
@@ -65,6 +68,7 @@ EXAMPLES = {
     "user_id": "01890000-0000-7000-8000-000000000000",
     "session_id": "01890000-0000-7000-8000-000000000001",
     "organization_id": "01890000-0000-7000-8000-000000000002",
+    "invitation_id": "01890000-0000-7000-8000-000000000012",
     "role": "clerk",
     "service": "inventory",
     "name": "inventory.read",
