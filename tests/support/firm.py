@@ -123,14 +123,13 @@ class Firm:
         """Return what the trail says of an organization, newest first."""
         return self.desk.events(target=f"organization:{organization}", **wanted)
 
-    def trails(self, organization: uuid.UUID) -> set[uuid.UUID | None]:
-        """Return in whose trails the events about an organization are."""
-        about = select(AuditEvent.tenant_id).where(
-            AuditEvent.target == f"organization:{organization}"
-        )
+    def trails(self, about: uuid.UUID | str) -> set[uuid.UUID | None]:
+        """Return in whose trails the events about an organization, or another target, are."""
+        target = about if isinstance(about, str) else f"organization:{about}"
+        found = select(AuditEvent.tenant_id).where(AuditEvent.target == target)
 
         async def look() -> set[uuid.UUID | None]:
             async with self.desk.issuer.database.read(EVERY_TENANT) as session:
-                return set(await session.scalars(about))
+                return set(await session.scalars(found))
 
         return self.desk.run(look())
