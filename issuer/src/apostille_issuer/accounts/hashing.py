@@ -3,7 +3,8 @@
 A hash takes tens of milliseconds and tens of megabytes. More at once than there
 are cores would only be slower, and as many as there are requests would exhaust
 the memory: so the rest waits in a queue of bounded length, and what finds it
-full is told to come back.
+full is told to come back. The memory is kept from hash to hash, and given back
+when none has come for two seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -22,12 +24,19 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from msgspec import Struct
 
 from apostille_contracts.problems import ProblemCode
+from apostille_issuer.accounts.hash_memory import HashMemory
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["Hashing", "Verified", "WrongPassword"]
 
 RETRY_AFTER_SECONDS = 1
 """A full queue is worked off in less."""
+
+IDLE_SECONDS = 2.0
+"""How long the memory of the last hash is kept for the next one."""
+
+BARRIER_SECONDS = 0.5
+"""How long threads wait for each other to do so; then it is for the next time."""
 
 SALT_BYTES = 16
 DIGEST_BYTES = 32
@@ -81,7 +90,12 @@ class Hashing:
         self._nobody = _hash_of_no_password(memory_kib, time_cost, parallelism)
         self._places = threading.BoundedSemaphore(workers + queue)
         self._counting = threading.Lock()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._memory = HashMemory(memory_kib * 1024)
+        self._started = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._threads = ThreadPoolExecutor(
+            workers, thread_name_prefix="argon2", initializer=self._start_thread
+        )
 
     async def hash(self, password: str) -> str:
         """Return *password*, exactly as it is, as a PHC string with a fresh salt.
@@ -106,11 +120,13 @@ class Hashing:
 
     def close(self) -> None:
         """Finish what is being computed and drop what waits."""
+        self._wait_no_longer()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
         if not self._places.acquire(blocking=False):
             raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=RETRY_AFTER_SECONDS)
+        self._wait_no_longer()
         try:
             future = self._threads.submit(work)
         except RuntimeError:
@@ -119,7 +135,34 @@ class Hashing:
         # Called once whatever becomes of it: a request that is cancelled
         # while it waits gives its place back at once, without a hash.
         future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._wait_no_longer()
+            self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._give_back)
+
+    def _wait_no_longer(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _give_back(self) -> None:
+        """Let every thread give back the memory that it has kept."""
+        self._idle = None
+        # So that none does the work of two.
+        everybody = threading.Barrier(self._started)
+        for _ in range(self._started):
+            self._threads.submit(self._give_back_here, everybody)
+
+    def _give_back_here(self, everybody: threading.Barrier) -> None:
+        with suppress(threading.BrokenBarrierError):
+            everybody.wait(BARRIER_SECONDS)
+            self._memory.give_back()
+
+    def _start_thread(self) -> None:
+        with self._counting:
+            self._started += 1
+        self._memory.keep()
 
     def _hash(self, password: str) -> str:
         self._count()
