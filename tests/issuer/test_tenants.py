@@ -467,7 +467,7 @@ def test_two_changes_at_once_take_turns(firm: Firm) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(patch, range(8))) == {200}
     events = firm.desk.events(tag="tenancy:tenant:updated", target=f"tenant:{firm.tenant['id']}")
-    before = {"settings": {}, "seats": None}
+    before: dict[str, Any] = {"settings": {}, "seats": None}
     for event in reversed(events):
         assert event["before"].items() <= before.items()
         before |= event["after"]
