@@ -175,6 +175,8 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
         "argon2_time_cost": 1,
         "login_limit_per_account": RateLimit(1_000, timedelta(minutes=1)),
         "login_limit_per_address": RateLimit(10_000, timedelta(minutes=1)),
+        "client_limit_per_key": RateLimit(1_000, timedelta(minutes=1)),
+        "client_limit_per_address": RateLimit(10_000, timedelta(minutes=1)),
     }
     return Settings(**(defaults | changes))
 
