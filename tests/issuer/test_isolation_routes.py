@@ -149,7 +149,7 @@ class Walk(Struct):
         params: dict[str, Any] | None = None,
     ) -> httpx.Response:
         """Ask as Bolt's administrator, with these identifiers in path and body."""
-        filled = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
+        filled = filled_in(path, ids)
         body = self.body(operation, ids)
         options = {} if body is None else {"json": body}
         return self.desk.http.request(
@@ -176,6 +176,10 @@ def walk(desk: Desk) -> Walk:
     tag = f"{id(object()):x}"
     document = desk.http.get("/openapi.json").json()
     return Walk(desk, customer(desk, f"Acme{tag}"), customer(desk, f"Bolt{tag}"), document)
+
+
+def filled_in(path: str, ids: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
 
 
 def named_in(path: str) -> list[str]:
@@ -224,7 +228,7 @@ def test_bodies_that_name_what_is_anothers_change_nothing_there(walk: Walk) -> N
         if not any(ident in text for ident in walk.acme.ids.values()):
             continue
         own = {**OF_THE_PLATFORM, **walk.bolt.ids}
-        filled = re.sub(r"{(\w+)}", lambda found, own=own: own[found[1]], path)
+        filled = filled_in(path, own)
         body = walk.body(operation, walk.acme.ids)
         before = walk.state()
         answer = walk.desk.http.request(method, filled, headers=walk.bolt.admin, json=body)
@@ -265,7 +269,7 @@ def test_who_is_below_does_not_see_what_is_above_or_beside(walk: Walk) -> None:
         if not {"organization_id", "tenant_id"}.intersection(names):
             continue
         ids = {**OF_THE_PLATFORM, **acme.ids, "organization_id": acme.root}
-        filled = re.sub(r"{(\w+)}", lambda found, ids=ids: ids[found[1]], path)
+        filled = filled_in(path, ids)
         body = walk.body(operation, ids)
         options = {} if body is None else {"json": body}
         answer = desk.http.request(method, filled, headers=bearer(tokens), **options)
