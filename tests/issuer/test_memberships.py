@@ -8,50 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from support.desk import Desk, Person, problem_of
+from support.desk import Desk, problem_of
 from support.firm import Firm
+from support.members import add, at, listed, shown
 
 
 @pytest.fixture
 def firm(desk: Desk) -> Firm:
     return Firm(desk)
-
-
-def add(
-    firm: Firm,
-    organization: uuid.UUID,
-    who: Person | None,
-    headers: dict[str, str] | None = None,
-    **fields: Any,
-) -> httpx.Response:
-    body = fields if who is None else {"user_id": str(who.id)} | fields
-    return firm.ask("POST", f"{organization}/members", json=body, headers=headers)
-
-
-def at(organization: uuid.UUID, person: Person, role: str | None = None) -> str:
-    path = f"{organization}/members/{person.id}"
-    return path if role is None else f"{path}/roles/{role}"
-
-
-def shown(firm: Firm, organization: uuid.UUID, person: Person) -> Any:
-    answer = firm.ask("GET", at(organization, person))
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def listed(
-    firm: Firm, organization: uuid.UUID, headers: dict[str, str] | None = None, **wanted: Any
-) -> list[tuple[str, str]]:
-    """Return login and organization of the members on all pages of a list."""
-    found: list[tuple[str, str]] = []
-    while True:
-        answer = firm.ask("GET", f"{organization}/members", params=wanted, headers=headers)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        found += [(item["login"], item["organization_id"]) for item in page["items"]]
-        if page["next_cursor"] is None:
-            return found
-        wanted["cursor"] = page["next_cursor"]
 
 
 def fields_of(answer: httpx.Response) -> list[str]:
@@ -162,13 +126,15 @@ def test_a_tenants_administrator_adds_who_is_in_the_tenant_and_learns_of_nobody_
 ) -> None:
     north, bob, stranger = firm.put("North"), firm.member(firm.root), firm.desk.hire()
     assert add(firm, north, bob, roles=["staff"]).status_code == 201
-    for fields in (
-        {"user_id": str(stranger.id)},
-        {"login": stranger.login},
-        {"user_id": str(uuid.uuid4())},
-        {"login": "nobody@example.com"},
+    for field, value in (
+        ("user_id", str(stranger.id)),
+        ("login", stranger.login),
+        ("user_id", str(uuid.uuid4())),
+        ("login", "nobody@example.com"),
     ):
-        assert problem_of(add(firm, north, None, **fields), 404) == "not_found"
+        body = {field: value}
+        unknown = firm.ask("POST", f"{north}/members", json=body)
+        assert problem_of(unknown, 404) == "not_found"
     assert add(firm, north, stranger, firm.desk.root()).status_code == 201
     unknown = add(firm, north, None, firm.desk.root(), login="nobody@example.com")
     assert problem_of(unknown, 404) == "not_found"
@@ -243,8 +209,8 @@ def test_who_is_a_member_further_up_alone_is_none_here(firm: Firm) -> None:
         ("PUT", at(north, firm.ada, "staff")),
         ("DELETE", at(north, firm.ada, "staff")),
     ):
-        body = {"json": {}} if method == "PATCH" else {}
-        assert problem_of(firm.ask(method, path, **body), 404) == "not_found"
+        body: dict[str, Any] | None = {} if method == "PATCH" else None
+        assert problem_of(firm.ask(method, path, json=body), 404) == "not_found"
 
 
 # Changing.
