@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from apostille_issuer.access.models import MembershipRole, Role, RoleGrant
 from apostille_issuer.db.reach import EVERY_TENANT
@@ -121,14 +121,16 @@ async def insert_role(
             )
         )
         await session.flush()
-        for effect, grants in (("allow", allow), ("deny", tuple(deny))):
-            for grant in grants:
-                session.add(
-                    RoleGrant(
-                        role_id=ident,
-                        grant=grant,
-                        effect=effect,
-                        tenant_id=organization.tenant_id,
-                    )
-                )
+        rows = [
+            {
+                "role_id": ident,
+                "grant": grant,
+                "effect": effect,
+                "tenant_id": organization.tenant_id,
+            }
+            for effect, grants in (("allow", allow), ("deny", tuple(deny)))
+            for grant in grants
+        ]
+        if rows:
+            await session.execute(insert(RoleGrant), rows)
     return name
