@@ -63,6 +63,8 @@ OWN = {
 """Routes that speak of the bearer alone, so that any good token will do."""
 
 EXAMPLES = {
+    "tenant_id": "01890000-0000-7000-8000-0000000000a0",
+    "domain_id": "01890000-0000-7000-8000-0000000000a1",
     "account_id": "01890000-0000-7000-8000-000000000010",
     "key_id": "01890000-0000-7000-8000-000000000011",
     "user_id": "01890000-0000-7000-8000-000000000000",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from apostille_issuer.environment import SECRETS, VARIABLES, RateLimit
+from apostille_issuer.environment import SECRETS, VARIABLES, NameServer, RateLimit
 from apostille_issuer.problems import SettingsError
 from apostille_issuer.settings import Settings
 
@@ -40,6 +40,7 @@ def test_values_are_read_by_type() -> None:
             "APOSTILLE_REFRESH_IDLE_LIFETIME": "12h",
             "APOSTILLE_REFRESH_ABSOLUTE_LIFETIME": "7d",
             "APOSTILLE_LOGIN_LIMIT_PER_ACCOUNT": "5/10m",
+            "APOSTILLE_DNS_SERVERS": "192.0.2.53, 192.0.2.54:5353 2001:db8::53,[::1]:54",
             "APOSTILLE_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
             "APOSTILLE_SIGNING_ALGORITHM": "RS256",
             "APOSTILLE_STANDBY_SIGNING_ALGORITHMS": "ES256, EdDSA,ES256",
@@ -57,6 +58,12 @@ def test_values_are_read_by_type() -> None:
         refresh_idle_lifetime=timedelta(hours=12),
         refresh_absolute_lifetime=timedelta(days=7),
         login_limit_per_account=RateLimit(5, timedelta(minutes=10)),
+        dns_servers=(
+            NameServer(ip_address("192.0.2.53")),
+            NameServer(ip_address("192.0.2.54"), 5353),
+            NameServer(ip_address("2001:db8::53")),
+            NameServer(ip_address("::1"), 54),
+        ),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("2001:db8::1")),
         signing_algorithm="RS256",
         standby_signing_algorithms=("ES256", "EdDSA"),
@@ -78,6 +85,10 @@ def test_an_unknown_name_is_refused_with_the_closest_known_one() -> None:
     ("variable", "value", "complaint"),
     [
         ("ACCESS_TOKEN_LIFETIME", "10", "must be a duration such as 500ms, 30s, 10m, 12h or 14d"),
+        *(
+            ("DNS_SERVERS", text, "must be addresses such as 192.0.2.53 or [2001:db8::53]:53")
+            for text in ("dns.example", "192.0.2.53:0", "192.0.2.53:65536", "[::g]:53", "1.2.3:4")
+        ),
         ("ACCESS_TOKEN_LIFETIME", "9" * 400 + "d", "is too long a duration"),
         ("ACCESS_TOKEN_LIFETIME", "59s", "must be from 60s to 3600s"),
         ("ACCESS_TOKEN_LIFETIME", "61m", "must be from 60s to 3600s"),

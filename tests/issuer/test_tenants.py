@@ -49,6 +49,10 @@ def change(desk: Desk, tenant: dict[str, Any], **fields: Any) -> httpx.Response:
     return desk.as_root("PATCH", f"{TENANTS}/{tenant['id']}", json=fields)
 
 
+def _body(body: Any) -> dict[str, Any]:
+    return {} if body is None else {"json": body}
+
+
 def fields_of(answer: httpx.Response) -> list[str]:
     return [error["field"] for error in answer.json().get("errors", [])]
 
@@ -290,7 +294,7 @@ def test_what_is_not_there_is_not_found(desk: Desk) -> None:
         ("DELETE", path, None),
         ("POST", f"{path}/restore", None),
     ):
-        answer = desk.as_root(method, where, **({"json": body} if body else {}))
+        answer = desk.as_root(method, where, **_body(body))
         assert problem_of(answer, 404) == "not_found"
 
 
@@ -403,7 +407,7 @@ def test_a_tenants_administrator_sees_his_own_and_no_other(firm: Firm) -> None:
     # From a subsidiary he acts with the rights that he has in the root.
     assert firm.ask(firm.admin, "GET", firm.path, at=firm.works).json() == firm.tenant
     for method, body in (("GET", None), ("PATCH", {"name": "Mine now"})):
-        answer = firm.ask(firm.admin, method, other.path, **({"json": body} if body else {}))
+        answer = firm.ask(firm.admin, method, other.path, **_body(body))
         assert problem_of(answer, 404) == "not_found"
     assert firm.desk.as_root("GET", other.path).json() == other.tenant
 
@@ -411,8 +415,8 @@ def test_a_tenants_administrator_sees_his_own_and_no_other(firm: Firm) -> None:
 def test_who_administers_a_subsidiary_does_not_administer_the_tenant(firm: Firm) -> None:
     assert firm.ask(firm.foreman, "GET", TENANTS, at=firm.works).json()["items"] == []
     for method in ("GET", "PATCH"):
-        body = {} if method == "GET" else {"json": {"name": "x"}}
-        answer = firm.ask(firm.foreman, method, firm.path, at=firm.works, **body)
+        body = None if method == "GET" else {"name": "x"}
+        answer = firm.ask(firm.foreman, method, firm.path, at=firm.works, **_body(body))
         assert problem_of(answer, 404) == "not_found"
 
 
@@ -437,7 +441,7 @@ def test_a_tenants_administrator_changes_what_is_his(firm: Firm) -> None:
 
 
 def test_what_the_tenant_pays_for_is_the_platforms_to_change(firm: Firm) -> None:
-    body = {
+    body: dict[str, Any] = {
         "name": new_name(),
         "plan": "gold",
         "seats": None,
