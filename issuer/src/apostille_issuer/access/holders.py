@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
@@ -25,6 +26,7 @@ __all__ = [
     "holders_below",
     "holders_of_permissions",
     "holders_of_role",
+    "holders_since",
     "just_him",
 ]
 
@@ -70,6 +72,27 @@ def holders_of_role(role_id: uuid.UUID, *, inherited: bool) -> Holders:
 def holders_below(role_id: uuid.UUID) -> Holders:
     """Return who holds a role in organizations only because he has it further up, if inherited."""
     return Holders(None, _places(MembershipRole.role_id == role_id, LINEAGE.c.distance > 0))
+
+
+def holders_since(
+    given_at: datetime, role_ids: Sequence[uuid.UUID], changed: Sequence[uuid.UUID]
+) -> Holders:
+    """Return who holds one of the *changed* roles, or was given one of *role_ids* at that moment.
+
+    For an act that changes many: the policy lock keeps others from that moment.
+    """
+    everywhere = select(UserRole.user_id).where(
+        or_(
+            UserRole.role_id.in_(changed),
+            and_(UserRole.role_id.in_(role_ids), UserRole.created_at == given_at),
+        )
+    )
+    given = and_(MembershipRole.role_id.in_(role_ids), MembershipRole.created_at == given_at)
+    places = _places(
+        or_(MembershipRole.role_id.in_(changed), given),
+        or_(LINEAGE.c.distance == 0, Role.inherited),
+    ).join(Role, Role.id == MembershipRole.role_id)
+    return Holders(everywhere, places)
 
 
 def holders_of_permissions(names: Iterable[str]) -> Holders:

@@ -47,6 +47,7 @@ USERS = table(
     "users",
     column("id", Uuid),
     column("login", String),
+    column("login_key", String),
     column("state", String),
     column("kind", String),
     column("password_hash", String),

@@ -14,10 +14,14 @@ __all__ = [
     "Assignment",
     "EffectivePermissions",
     "Entitlements",
+    "ImportPlan",
+    "ImportReport",
     "ManifestChanges",
     "PermissionDraft",
     "PermissionPatch",
     "PermissionView",
+    "PlannedPermission",
+    "PlannedRole",
     "RoleClone",
     "RoleDraft",
     "RoleHolder",
@@ -25,6 +29,7 @@ __all__ = [
     "RoleView",
     "ServiceOutcome",
     "ServiceView",
+    "WithoutCounterpart",
 ]
 
 Name = Annotated[str, Meta(min_length=1, max_length=63, examples=["clerk"])]
@@ -212,3 +217,70 @@ class ServiceOutcome(Struct, frozen=True, kw_only=True):
     applied: bool
     """False for a dry run."""
     changes: ManifestChanges
+
+
+class WithoutCounterpart(Struct, frozen=True):
+    """Something that is not imported."""
+
+    what: str
+    why: str
+
+
+class PlannedPermission(Struct, frozen=True):
+    """A permission that roles to be imported name."""
+
+    service: str
+    """Whose it becomes if the catalogue does not know it."""
+    description: str
+    source: str
+    """What it was called."""
+
+
+class PlannedRole(Struct, frozen=True):
+    """A role to be imported."""
+
+    description: str
+    allow: set[str]
+
+
+class ImportPlan(Struct, frozen=True, kw_only=True):
+    """What another system's groups and permissions come to."""
+
+    organization_id: uuid.UUID | None
+    """Whose the roles are; ``None`` for all."""
+    inherited: bool
+    """Of roles that are new."""
+    permissions: dict[str, PlannedPermission]
+    roles: dict[str, PlannedRole]
+    assignments: dict[str, tuple[str, ...]]
+    """Login name to roles."""
+    without: tuple[WithoutCounterpart, ...]
+
+
+class ImportReport(Struct, kw_only=True):
+    """What an import changed, or would change."""
+
+    services: list[str] = []
+    """Registered, since permissions belong to them."""
+    permissions: dict[str, str] = {}
+    """New in the catalogue, and what each was called."""
+    created: dict[str, tuple[str, ...]] = {}
+    """New roles, and what each allows."""
+    extended: dict[str, tuple[str, ...]] = {}
+    """Roles that were there, and what each allows from now on."""
+    members: list[str] = []
+    """Login names of new members of the organization."""
+    assigned: list[tuple[str, str]] = []
+    """Login name and role."""
+    without: list[WithoutCounterpart] = []
+
+    def changes(self) -> bool:
+        """Say whether anything is different from before."""
+        return bool(
+            self.services
+            or self.permissions
+            or self.created
+            or self.extended
+            or self.members
+            or self.assigned
+        )

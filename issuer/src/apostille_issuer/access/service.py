@@ -21,6 +21,7 @@ from apostille_issuer.access.configured_roles import (
 )
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
 from apostille_issuer.access.holders import just_him
+from apostille_issuer.access.importing import Importing
 from apostille_issuer.access.memberships import MemberRoles
 from apostille_issuer.access.models import Service, UserRole
 from apostille_issuer.access.organization_roles import OrganizationRoles
@@ -85,6 +86,7 @@ class AccessService:
         self.permissions = Permissions(self._policy)
         self.services = Services(self._policy)
         self.assignments = Assignments(self._policy)
+        self.importing = Importing(self._policy)
         self.members = MemberRoles()
 
     async def seed(self, configured: ConfiguredRoles = NO_CONFIGURED_ROLES) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate": ("migrating", "bring the database to this release's schema"),
     "create-superuser": ("superusers", "create a user who may do everything"),
     "keys": ("keyring", "list, rotate and withdraw signing keys"),
+    "import-rbac": ("importing_rbac", "make roles and permissions of Django's groups"),
     "manifest": ("manifests", "register a service by its permissions.toml"),
     "revoke": ("revoking", "end sessions, and their access tokens, everywhere"),
     "tenants": ("tenants", "purge deleted tenants"),
