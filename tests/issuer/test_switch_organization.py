@@ -226,10 +226,30 @@ def test_sessions_say_whom_they_speak_for(town: Town) -> None:
 
 def test_an_administrator_of_a_customer_is_none_of_the_platform(town: Town) -> None:
     tokens = town.desk.tokens(town.ada.login, organization=str(town.root))
-    for path in ("/v1/users", "/v1/roles", "/v1/keys", "/v1/services", "/v1/audit/events"):
+    for path in ("/v1/users", "/v1/roles", "/v1/keys", "/v1/services"):
         refused = town.desk.http.get(path, headers=bearer(tokens))
         assert problem_of(refused, 403) == "platform_only", path
     assert town.desk.http.get("/v1/me", headers=bearer(tokens)).status_code == 200
+
+
+def test_he_reads_the_trail_of_his_own_customer_alone(town: Town) -> None:
+    desk = town.desk
+    tokens = desk.tokens(town.ada.login, organization=str(town.root))
+    desk.tokens(town.ada.login, organization=str(town.bolt))
+    seen = desk.http.get("/v1/audit/events", headers=bearer(tokens)).json()["items"]
+    assert [(event["tag"], event["actor_id"]) for event in seen] == [
+        ("session:login:succeeded", str(town.ada.id))
+    ]
+    below = desk.tokens(town.ada.login, organization=str(town.works))
+    assert desk.http.get("/v1/audit/events", headers=bearer(below)).status_code == 200
+
+
+def test_who_administers_a_subsidiary_does_not_read_it(town: Town) -> None:
+    bob = town.desk.hire()
+    town.desk.run(insert_membership(town.desk.issuer, town.works, bob.id, "admin"))
+    tokens = town.desk.tokens(bob.login, organization=str(town.works))
+    refused = town.desk.http.get("/v1/audit/events", headers=bearer(tokens))
+    assert problem_of(refused, 404) == "not_found"
 
 
 @pytest.mark.parametrize("organization", ["acme", "", "0" * 300, 7, ["x"]])

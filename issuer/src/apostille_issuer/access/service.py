@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.manifest import Manifest
-from apostille_issuer.access.assignments import Assignments, require_user
+from apostille_issuer.access.assignments import Assignments
 from apostille_issuer.access.authority import reach_of
 from apostille_issuer.access.catalogue import SystemRole
 from apostille_issuer.access.configured_roles import (
@@ -20,6 +20,7 @@ from apostille_issuer.access.configured_roles import (
     seed_configured,
 )
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
+from apostille_issuer.access.explanations import Explanations
 from apostille_issuer.access.holders import just_him
 from apostille_issuer.access.importing import Importing
 from apostille_issuer.access.memberships import MemberRoles
@@ -43,8 +44,7 @@ from apostille_issuer.access.superusers import active_superusers, require_anothe
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
-from apostille_issuer.db.reach import EVERY_TENANT
-from apostille_issuer.http.context import RequestContext
+from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 
 __all__ = ["AccessService", "Place"]
 
@@ -88,6 +88,7 @@ class AccessService:
         self.assignments = Assignments(self._policy)
         self.importing = Importing(self._policy)
         self.members = MemberRoles()
+        self.explanations = Explanations(database, self._resolver)
 
     async def seed(self, configured: ConfiguredRoles = NO_CONFIGURED_ROLES) -> None:
         """Write system roles and the issuer's own permissions, where missing.
@@ -192,23 +193,16 @@ class AccessService:
         audiences: Iterable[str] | None,
         *,
         organization_id: uuid.UUID | None = None,
+        context: RequestContext = COMMAND_LINE,
     ) -> EffectivePermissions:
-        """Return what a user may do, as his next token would say it.
+        """Return what a user may do, and by which grants; see :meth:`.Explanations.effective`.
 
         Raises:
-            IssuerProblem: ``not_found``, ``unknown_audience``, ``not_a_member``.
+            IssuerProblem: ``not_found``, ``unknown_audience``,
+                ``not_a_member``, ``permission_denied``.
         """
-        async with self._policy.database.read(EVERY_TENANT) as session:
-            await require_user(session, user_id)
-            place = Place(user_id, organization_id)
-            (held,) = await self._resolver.resolve(session, [(place, audiences)])
-        return EffectivePermissions(
-            user_id=user_id,
-            organization_id=organization_id,
-            roles=held.roles,
-            permissions=held.permissions,
-            audience=held.audience,
-        )
+        place = Place(user_id, organization_id)
+        return await self.explanations.effective(place, audiences, context)
 
     async def audiences(self, session: AsyncSession) -> tuple[str, ...]:
         """Return the issuer's own audience and those of all registered services, in order."""

@@ -14,10 +14,14 @@ from litestar.params import FromQuery, QueryParameter
 from apostille_adapters.litestar import HasPermission
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
+from apostille_issuer.access.catalogue import IssuerPermission
+from apostille_issuer.access.service import AccessService
 from apostille_issuer.audit.schemas import AuditEventView, AuditFilter, Outcome
 from apostille_issuer.audit.service import NO_MOMENT, AuditTrail
 from apostille_issuer.http.answers import guarded
+from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
+from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["AuditController"]
@@ -45,13 +49,16 @@ class AuditController(Controller):
 
     @get(
         "/events",
-        guards=[HasPermission("iam.audit.read")],
-        responses=guarded(ProblemCode.VALIDATION_FAILED),
+        guards=[HasPermission(IssuerPermission.AUDIT_READ)],
+        opt={WITHIN_ORGANIZATION: True},
+        responses=guarded(ProblemCode.VALIDATION_FAILED, ProblemCode.NOT_FOUND, anywhere=True),
     )
     async def list_events(  # noqa: PLR0913 - query parameters
         self,
         *,
         audit: NamedDependency[AuditTrail],
+        access: NamedDependency[AccessService],
+        context: NamedDependency[RequestContext],
         tag: Tag = None,
         outcome: FromQuery[Outcome | None] = None,
         actor_id: FromQuery[uuid.UUID | None] = None,
@@ -61,7 +68,11 @@ class AuditController(Controller):
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[AuditEventView]:
-        """List what happened, newest first."""
+        """List what happened, newest first.
+
+        Whose token speaks for an organization sees the trail of its tenant, if
+        he has the permission at its root.
+        """
         wanted = AuditFilter(
             tag=tag,
             outcome=outcome,
@@ -70,7 +81,9 @@ class AuditController(Controller):
             since=_moment("since", since),
             until=_moment("until", until),
         )
-        return await audit.events(wanted, cursor=cursor, limit=limit)
+        if context.tenant_id is not None:
+            await access.require_in_tenant(context, IssuerPermission.AUDIT_READ)
+        return await audit.events(wanted, cursor=cursor, limit=limit, tenant_id=context.tenant_id)
 
 
 def _moment(field: str, text: str | None) -> datetime | None:

@@ -119,9 +119,14 @@ class AuditTrail:
         }
 
     async def events(
-        self, wanted: AuditFilter, *, cursor: str | None, limit: int
+        self,
+        wanted: AuditFilter,
+        *,
+        cursor: str | None,
+        limit: int,
+        tenant_id: uuid.UUID | None = None,
     ) -> Page[AuditEventView]:
-        """Return a page of events, newest first.
+        """Return a page of events, newest first; with *tenant_id* of that tenant's trail alone.
 
         Raises:
             IssuerProblem: ``validation_failed`` for a cursor that is not ours,
@@ -139,11 +144,13 @@ class AuditTrail:
         ):
             if value is not None:
                 statement = statement.where(column == value)
+        if tenant_id is not None:
+            statement = statement.where(AuditEvent.tenant_id == tenant_id)
         if wanted.since is not None:
             statement = statement.where(AuditEvent.at >= wanted.since)
         if wanted.until is not None:
             statement = statement.where(AuditEvent.at < wanted.until)
-        async with self._database.read(EVERY_TENANT) as session:
+        async with self._database.read(tenant_id or EVERY_TENANT) as session:
             rows = (await session.scalars(statement)).all()
         return page_of(rows, limit, view=_view, key=lambda row: row.id)
 
