@@ -69,6 +69,10 @@ Audiences = Annotated[
     QueryParameter(description="Audience of a token; may be repeated. Without it, all of them."),
 ]
 
+Organization = Annotated[
+    uuid.UUID | None, QueryParameter(description="Whom the token would speak for.")
+]
+
 
 class RoleController(Controller):
     """Roles and what they grant."""
@@ -359,13 +363,31 @@ class AssignmentController(Controller):
     @get(
         "/effective-permissions",
         guards=[ROLES_READ],
-        responses=guarded(NOT_FOUND, ProblemCode.UNKNOWN_AUDIENCE),
+        opt={WITHIN_ORGANIZATION: True},
+        responses=guarded(
+            NOT_FOUND,
+            INVALID,
+            ProblemCode.UNKNOWN_AUDIENCE,
+            ProblemCode.NOT_A_MEMBER,
+            anywhere=True,
+        ),
     )
     async def effective_permissions(
-        self, user_id: FromPath[uuid.UUID], access: Access, audience: Audiences = None
+        self,
+        user_id: FromPath[uuid.UUID],
+        access: Access,
+        context: Context,
+        organization: Organization = None,
+        audience: Audiences = None,
     ) -> EffectivePermissions:
-        """Show what a user may do, as his next token would say it."""
-        return await access.effective_permissions(user_id, audience)
+        """Show what a user may do, as his next token would say it, and by which grants.
+
+        Whose token speaks for an organization asks about that one, or another
+        one of its tenant where he holds `iam.members.read`.
+        """
+        return await access.effective_permissions(
+            user_id, audience, organization_id=organization, context=context
+        )
 
 
 def _checked(manifest: Manifest) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -12,8 +12,11 @@ from apostille_contracts.permissions import MAX_PERMISSION_LENGTH
 
 __all__ = [
     "Assignment",
+    "CatalogueState",
     "EffectivePermissions",
     "Entitlements",
+    "Explanation",
+    "GrantSource",
     "ImportPlan",
     "ImportReport",
     "ManifestChanges",
@@ -22,6 +25,7 @@ __all__ = [
     "PermissionView",
     "PlannedPermission",
     "PlannedRole",
+    "Reason",
     "RoleClone",
     "RoleDraft",
     "RoleHolder",
@@ -57,6 +61,18 @@ class Entitlements(Struct, frozen=True):
     scopes: tuple[str, ...] = ()
 
 
+class GrantSource(Struct, frozen=True, kw_only=True):
+    """A grant that counts for somebody, and where he has it from."""
+
+    role: str
+    effect: Literal["allow", "deny"]
+    grant: str
+    organization_id: uuid.UUID | None = None
+    """Where he was given the role; ``null`` for everywhere."""
+    inherited: bool = False
+    """That is further up: the role counts here, too."""
+
+
 class EffectivePermissions(Struct, frozen=True, kw_only=True):
     """What a user may do, as a token for these audiences would say it."""
 
@@ -66,6 +82,32 @@ class EffectivePermissions(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
     audience: tuple[str, ...]
+    sources: tuple[GrantSource, ...]
+    """Every grant of his roles that counts there, whatever audience it is for."""
+
+
+Reason = Literal[
+    "allowed", "denied", "not_granted", "not_in_audience", "not_a_member", "user_disabled"
+]
+CatalogueState = Literal["declared", "elsewhere", "deprecated", "unowned", "unknown"]
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Whether somebody may do something, and why."""
+
+    user_id: uuid.UUID
+    organization_id: uuid.UUID | None
+    permission: str
+    audience: tuple[str, ...]
+    """Of the token in question."""
+    allowed: bool
+    reason: Reason
+    """``not_in_audience``: a role allows it, and no token for that audience carries it."""
+    catalogue: CatalogueState
+    """Whether a service of that audience declares the permission; or one
+    ``elsewhere``; or none any more, or none yet; or it is not in the catalogue."""
+    sources: tuple[GrantSource, ...]
+    """The grants that speak of it: what denies it wins."""
 
 
 class RoleView(Struct, frozen=True, kw_only=True):
