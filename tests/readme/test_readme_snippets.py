@@ -112,6 +112,15 @@ def test_a_verifier_alone(served_issuer: LocalIssuer) -> None:
     _run(served_issuer, _snippet("def handle(token: str)") + ASK_VERIFIER)
 
 
+def test_whom_a_token_speaks_for(served_issuer: LocalIssuer) -> None:
+    asking = f"""
+from apostille import Verifier
+import os
+principal = Verifier({ISSUER_IN_README!r}, audience="inventory").verify(os.environ["RICH"])
+"""
+    _run(served_issuer, asking + _snippet("principal.tenant, principal.organization"))
+
+
 def test_an_issuer_outside_pytest(served_issuer: LocalIssuer) -> None:
     _run(served_issuer, _snippet("from apostille.testing import LocalIssuer"))
 
@@ -130,4 +139,4 @@ def test_the_pytest_plugin(tmp_path: Path) -> None:
 
 
 def test_every_snippet_is_run_above() -> None:
-    assert len(SNIPPETS) == 8
+    assert len(SNIPPETS) == 9
