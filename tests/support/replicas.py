@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -66,12 +66,18 @@ class Replica:
         assert self._process is not None
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                ready = httpx.get(f"{self.url}/health/ready", timeout=1, trust_env=False)
-                if ready.is_success:
-                    return
+            if self.is_ready():
+                return
             time.sleep(0.02)
         pytest.fail(f"{self.url} was not ready; it said: {self.said()[-2_000:]}")
+
+    def is_ready(self) -> bool:
+        """Say whether it answers, and that it is ready."""
+        try:
+            ready = httpx.get(f"{self.url}/health/ready", timeout=1, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return ready.is_success
 
     def said(self) -> str:
         """Return the log."""
