@@ -71,15 +71,17 @@ def _fill() -> None:
     for name, permissions in groups.items():
         Group.objects.create(name=name).permissions.set(permissions)
 
-    def hire(name: str, *of: str, **fields: bool) -> User:
-        user = User.objects.create_user(name, password="correct horse battery", **fields)
+    def hire(name: str, *of: str, active: bool = True, superuser: bool = False) -> User:
+        user = User.objects.create_user(name, password="correct horse battery")
+        user.is_active, user.is_superuser = active, superuser
+        user.save()
         user.groups.set(Group.objects.filter(name__in=of))
         return user
 
     hire("Ada", "Shop clerks", "Auditors").user_permissions.set(held("count_stock", "add_user"))
     hire("bob", "Shop clerks")
-    hire("gone", "Shop clerks", is_active=False)
-    hire("root", "Guests", is_superuser=True)
+    hire("gone", "Shop clerks", active=False)
+    hire("root", "Guests", superuser=True)
     hire("nobody")
 
 
