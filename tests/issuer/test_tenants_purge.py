@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -33,7 +34,7 @@ from apostille_issuer.tenancy.models import Invitation
 from apostille_issuer.tenancy.schemas.domains import DomainDraft
 from apostille_issuer.tenancy.schemas.tenants import TenantDraft, TenantView
 from support.application import quick_settings
-from support.desk import PASSWORD, settings_for
+from support.desk import PASSWORD, open_desk, problem_of, settings_for
 from support.issuer_process import environment
 from support.lists import bit_in, place_of
 from support.tenants import insert_membership, insert_organization
@@ -245,29 +246,67 @@ async def test_many_processes_at_it_purge_it_once(issuer: Issuer, clock: ManualC
 
 
 @pytest.mark.anyio
+async def test_a_process_that_is_to_end_leaves_the_rest_to_the_next(
+    issuer: Issuer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = await plant(issuer, "gone")
+    await issuer.tenancy.tenants.delete(planted.id, planted.root)
+    clock.advance(GRACE)
+    stop, begin = issuer.tenancy.purge._stop, issuer.tenancy.purge._begin
+
+    async def begin_and_stop(*arguments: Any, **options: Any) -> bool:
+        done = await begin(*arguments, **options)
+        stop.set()
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(issuer.tenancy.purge, "_begin", begin_and_stop)
+        async with issuer.tenancy.purge.purging():
+            await asyncio.wait_for(stop.wait(), 30)
+    left = await rows(issuer, planted.id)
+    assert left["tenants"] == 1
+    async with issuer.tenancy.purge.purging():
+        while (await rows(issuer, planted.id))["tenants"]:
+            pass
+
+
+@pytest.mark.anyio
 async def test_purging_goes_on_after_failures(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     done = asyncio.Event()
-    results: list[Exception | None] = [
+    results: list[Exception] = [
         IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE, retry_after=2),
         ZeroDivisionError(),
-        None,
     ]
 
     async def purge_due() -> int:
-        if (result := results.pop(0)) is not None:
-            raise result
+        if results:
+            raise results.pop(0)
         done.set()
-        await asyncio.Event().wait()
         return 0
 
     monkeypatch.setattr(module, "PURGE_SECONDS", 0)
     monkeypatch.setattr(issuer.tenancy.purge, "purge_due", purge_due)
     async with issuer.tenancy.purge.purging():
         await asyncio.wait_for(done.wait(), 30)
-    assert "could not purge deleted tenants" in caplog.text
+    assert "cannot purge deleted tenants: database_unavailable" in caplog.text
     assert "purging deleted tenants failed" in caplog.text
+
+
+def test_a_process_that_serves_purges_by_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PURGE_SECONDS", 0.01)
+    with open_desk(database_url, tenant_purge_after=timedelta(0)) as desk:
+        tenant = desk.as_root("POST", "/v1/tenants", json={"name": "Acme"}).json()
+        path = f"/v1/tenants/{tenant['id']}"
+        assert desk.as_root("DELETE", path).status_code == 204
+        while desk.as_root("GET", path).status_code == 200:
+            pass
+        assert problem_of(desk.as_root("GET", path), 404) == "not_found"
+        (event,) = desk.events(tag="tenancy:tenant:purged")
+        assert event["target"] == f"tenant:{tenant['id']}"
 
 
 # The command.

@@ -72,6 +72,7 @@ class TenantPurge:
         self._audit = audit
         self._access = access
         self._ender = ender
+        self._stop = asyncio.Event()
 
     async def purge_due(self, context: RequestContext = SCHEDULED) -> int:
         """Purge the tenants whose grace is over, and return how many those were."""
@@ -93,25 +94,30 @@ class TenantPurge:
 
     @asynccontextmanager
     async def purging(self) -> AsyncIterator[None]:
-        """Look for what is due, now and again and again, for as long as the block runs."""
+        """Look for what is due, now and again and again, for as long as the block runs.
+
+        At its end the transaction under way is finished; what is left to be
+        deleted is gone on with at the next look, by whichever process.
+        """
+        self._stop.clear()
         task = asyncio.create_task(self._keep_purging())
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            self._stop.set()
+            await task
 
     async def _keep_purging(self) -> None:
-        while True:
+        while not self._stop.is_set():
             try:
                 await self.purge_due()
-            except IssuerProblem:
-                logger.warning("could not purge deleted tenants", exc_info=True)
+            except IssuerProblem as problem:
+                logger.warning("cannot purge deleted tenants: %s", problem)
             except Exception:
                 # Nothing may end this task before its time: nothing would ever be purged again.
                 logger.exception("purging deleted tenants failed")
-            await asyncio.sleep(PURGE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), PURGE_SECONDS)
 
     async def _purge(
         self, tenant_id: uuid.UUID, context: RequestContext, *, at_once: bool = False
@@ -120,7 +126,8 @@ class TenantPurge:
         if not await self._begin(tenant_id, context, at_once=at_once):
             return False
         for rows in _rows_of(tenant_id):
-            await self._delete(tenant_id, *rows)
+            if not await self._delete(tenant_id, *rows):
+                return False
         async with self._database.begin(EVERY_TENANT) as session:
             gone = delete(Tenant).where(Tenant.id == tenant_id).returning(Tenant.name)
             name = await session.scalar(gone)
@@ -159,16 +166,20 @@ class TenantPurge:
 
     async def _delete(
         self, tenant_id: uuid.UUID, rows: TableClause, found: Select[uuid.UUID]
-    ) -> None:
-        """Delete the *rows* that are *found*, a few in each transaction."""
+    ) -> bool:
+        """Delete the *rows* that are *found*, a few in each transaction, and say whether all are.
+
+        They are not if the process is to end.
+        """
         few = found.limit(PURGE_ROWS).with_for_update(skip_locked=True)
-        while True:
+        while not self._stop.is_set():
             async with self._database.begin(tenant_id) as session:
                 ids = (await session.scalars(few)).all()
                 if ids:
                     await session.execute(delete(rows).where(rows.c.id.in_(ids)))
             if len(ids) < PURGE_ROWS:
-                return
+                return True
+        return False
 
 
 def _is_due(tenant: Tenant, now: datetime) -> bool:
