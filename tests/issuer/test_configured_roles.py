@@ -19,6 +19,7 @@ from apostille_issuer.issuer import Issuer
 from apostille_issuer.problems import StartupError
 from support.application import quick_settings
 from support.policy import Office, context, refused
+from support.readme import blocks
 
 pytestmark = pytest.mark.anyio
 
@@ -209,3 +210,13 @@ def test_a_command_says_in_one_line_what_is_wrong(
     assert capsys.readouterr().err == (
         "apostille-issuer: APOSTILLE_SYSTEM_ROLES_FILE: roles.superuser: is the issuer's own\n"
     )
+
+
+def test_the_file_of_the_guide_is_one(tmp_path: Path) -> None:
+    (text,) = (
+        block.text
+        for block in blocks("docs/guides/tenants.md")
+        if block.language == "toml" and "[roles." in block.text
+    )
+    (auditor,) = read_configured_roles(written(tmp_path, text)).roles
+    assert (auditor.name, auditor.inherited) == ("auditor", True)

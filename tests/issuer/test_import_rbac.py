@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tomllib
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -29,6 +30,7 @@ from apostille_issuer.issuer import Issuer
 from support.application import KEY, quick_settings
 from support.desk import Desk, bearer, problem_of
 from support.django_dump import DUMPS, write_dumps
+from support.readme import blocks
 from support.tenants import insert_membership, insert_organization, insert_tenant
 
 T = TypeVar("T")
@@ -507,3 +509,13 @@ def test_what_cannot_be_shown_is_not_stored() -> None:
     description = plan.roles["a"].description
     assert description.startswith("Django group A?[31mxxx")
     assert len(description) == 500
+
+
+def test_the_mapping_of_the_guide_is_one() -> None:
+    (text,) = (
+        block.text
+        for block in blocks("docs/guides/migrating.md")
+        if block.language == "toml" and "[groups]" in block.text
+    )
+    mapping = parse_mapping(tomllib.loads(text))
+    assert (mapping.groups["Head office"], mapping.users.login) == ("keeper", "email")
