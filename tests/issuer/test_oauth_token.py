@@ -79,7 +79,7 @@ def test_the_token_opens_routes_and_can_be_introspected_by_another_machine(
 def test_audiences_are_narrowed_by_either_name(parameter: str, machines: Machines) -> None:
     desk, machine = machines.desk, machines.machine("staff")
     for name in ("bakery", "brewery"):
-        manifest = {"service": name, "version": "1", "permissions": {}}
+        manifest: dict[str, Any] = {"service": name, "version": "1", "permissions": {}}
         assert desk.as_root("PUT", f"/v1/services/{name}", json=manifest).is_success
     one = machines.token(machine, **{parameter: "bakery"})
     assert desk.claims(one, audience="bakery").aud == "bakery"

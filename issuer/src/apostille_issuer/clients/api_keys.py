@@ -161,9 +161,11 @@ class ApiKeys:
                 await self._revoke(change, account, old, context)
             else:
                 end = now + timedelta(seconds=rotation.overlap_seconds)
-                old.expires_at = min(old.expires_at, end)
+                sooner = min(old.expires_at, end)
+                # Its session first, as whoever uses the key locks it first.
+                await self._sessions.shorten(session, key_id, sooner)
+                old.expires_at = sooner
                 await session.flush()
-                await self._sessions.shorten(session, key_id, old.expires_at)
             return await self._add(change, account, checked, replaces=old)
 
     async def revoke(
@@ -243,6 +245,8 @@ class ApiKeys:
     async def _revoke(
         self, change: Change, account: ServiceAccount, key: ApiKey, context: RequestContext
     ) -> None:
+        # Its session first, as whoever uses the key locks it first.
+        await self._sessions.end(change.session, key.id, context)
         key.revoked_at = self._clock()
         await change.session.flush()
         change.record(
@@ -252,7 +256,6 @@ class ApiKeys:
             tenant_id=account.tenant_id,
             affects_policy=False,
         )
-        await self._sessions.end(change.session, key.id, context)
 
 
 async def _find_key(session: AsyncSession, account_id: uuid.UUID, key_id: uuid.UUID) -> ApiKey:
