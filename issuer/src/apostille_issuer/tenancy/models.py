@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from apostille_issuer.db.types import Base, new_id
+from apostille_issuer.tenancy.limits import NAME_LENGTH, PLAN_LENGTH
 
 __all__ = [
     "MAX_DEPTH",
@@ -38,11 +39,6 @@ __all__ = [
 
 MAX_DEPTH = 8
 """Most organizations from a tenant's root, which counts, to its farthest subsidiary."""
-
-NAME_LENGTH = 100
-"""Longest name of a tenant or an organization, in characters."""
-
-PLAN_LENGTH = 63
 
 USERS = table(
     "users",

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from apostille_issuer.http.paging import key_of
 from apostille_issuer.problems import IssuerProblem
-from apostille_issuer.tenancy.models import NAME_LENGTH
+from apostille_issuer.tenancy.limits import NAME_LENGTH
 
 __all__ = ["LAST", "DisplayName", "Place", "check_name", "place_of", "prefix_key"]
 

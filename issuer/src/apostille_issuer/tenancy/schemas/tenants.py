@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from apostille_issuer.tenancy.documents import Document
-from apostille_issuer.tenancy.models import NAME_LENGTH, PLAN_LENGTH
+from apostille_issuer.tenancy.limits import NAME_LENGTH, PLAN_LENGTH
 
 __all__ = [
     "MAX_SEATS",
