@@ -137,10 +137,15 @@ def message_of(letter: Letter, sender: Sender, now: datetime) -> EmailMessage:
     message["Message-ID"] = f"<{letter.reference}@{sender.host}>"
     # Nobody's absence note is to answer (RFC 3834 section 5).
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(letter.text)
+    message.set_content(letter.text, cte=_encoding(letter.text))
     if letter.html is not None:
-        message.add_alternative(letter.html, subtype="html")
+        message.add_alternative(letter.html, subtype="html", cte=_encoding(letter.html))
     return message
+
+
+def _encoding(text: str) -> str | None:
+    """Leave ASCII as it is, so that a link in a file is not broken into pieces."""
+    return "7bit" if text.isascii() else None
 
 
 def one_line(text: str) -> str:
