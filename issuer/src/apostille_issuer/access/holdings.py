@@ -17,7 +17,7 @@ from apostille_issuer.access.models import (
     RoleGrant,
 )
 from apostille_issuer.access.policy import rights_of
-from apostille_issuer.access.rights import Rights
+from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.access.standings import roles_in_organizations
 from apostille_issuer.http.context import RequestContext
 
@@ -43,8 +43,8 @@ async def holdings_in(
 
     A role that is inherited counts in all subsidiaries, and so must what
     stands behind it. Of his own roles that are those that are inherited
-    themselves; and what any of his roles denies him in one of the subsidiaries
-    he does not hold throughout.
+    themselves, and with one of those, what he has everywhere; and what any of
+    his roles denies him in one of the subsidiaries he does not hold throughout.
 
     Args:
         session: A transaction that reaches as far as :func:`.authority.reach_of` says.
@@ -64,6 +64,8 @@ async def holdings_in(
         Role.inherited,
     )
     inherited = {row.role_id for row in await session.execute(roles)}
+    if not inherited:  # then he does not even stand there, whatever he has everywhere
+        return Holdings(here, NO_RIGHTS)
     allowed = select(RoleGrant.grant).where(
         RoleGrant.role_id.in_(inherited), RoleGrant.effect == "allow"
     )
