@@ -146,6 +146,20 @@ def test_without_name_servers_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatc
     assert refused.value.code is ProblemCode.DNS_UNAVAILABLE
 
 
+def test_by_default_those_are_asked_whom_the_system_asks(
+    dns_names: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(resolver: dns.asyncresolver.Resolver, _: object) -> None:
+        server = dns_names.address
+        resolver.nameservers = [str(server.address)]
+        resolver.port = server.port
+
+    monkeypatch.setattr(dns.asyncresolver.Resolver, "read_resolv_conf", read)
+    name = f"_apostille.{new_host()}"
+    dns_names.texts[name] = ['"here"']
+    assert asyncio.run(DnsResolver().txt(name)) == ["here"]
+
+
 def test_so_many_ask_at_once_and_no_more() -> None:
     async def crowd(server: DnsServer) -> None:
         resolver = DnsResolver((server.address,))
