@@ -72,13 +72,17 @@ def is_active() -> ColumnElement[bool]:
     It is active, and so are its tenant and all that it is in.
     """
     tree, over = aliased(LINEAGE), aliased(Organization)
-    inactive = exists().where(
-        tree.organization_id == Organization.id,
-        over.id == tree.ancestor_id,
-        over.state != "active",
+    inactive = (
+        select(over.id)
+        .join(tree, tree.ancestor_id == over.id)
+        .where(tree.organization_id == Organization.id, over.state != "active")
+        # As EXISTS, PostgreSQL might look for all that is inactive first, in all the tree.
+        .limit(1)
+        .correlate(Organization)
+        .scalar_subquery()
     )
     tenant = exists().where(Tenant.id == Organization.tenant_id, Tenant.state == "active")
-    return and_(tenant, ~inactive)
+    return and_(tenant, inactive.is_(None))
 
 
 async def require_active(session: AsyncSession, organization_id: uuid.UUID) -> None:

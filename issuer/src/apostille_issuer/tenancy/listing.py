@@ -12,8 +12,18 @@ import uuid
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, String, Uuid, exists, literal, select, tuple_
-from sqlalchemy import union_all as union
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    Uuid,
+    exists,
+    false,
+    literal,
+    select,
+    tuple_,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -145,17 +155,28 @@ def _merged(
     part: Range,
 ) -> Select[uuid.UUID]:
     """Return the statement that finds *part* of what is in subtrees, or single."""
-    by_name = select(Organization.id).where(Organization.id.in_(single), *conditions)
-    ranges = [part.of(by_name, Organization.name_key, Organization.id)]
-    trees = [(root,) for root in sorted(roots)] if len(roots) <= MAX_MERGED else [tuple(roots)]
-    for tree in trees:
-        below = (
-            select(LINEAGE.organization_id)
-            .join(Organization, Organization.id == LINEAGE.organization_id)
-            .where(LINEAGE.ancestor_id.in_(tree), *conditions)
+    ranges: list[Select[str, uuid.UUID]] = []
+    if single:
+        alone = select(Organization.name_key, Organization.id).where(
+            Organization.id.in_(single), *conditions
         )
+        ranges.append(part.of(alone, Organization.name_key, Organization.id))
+    # Of very many, and one may be in another: all that is in them at once.
+    trees: list[ColumnElement[bool]] = [LINEAGE.ancestor_id.in_(roots)]
+    if len(roots) <= MAX_MERGED:
+        trees = [LINEAGE.ancestor_id == root for root in sorted(roots)]
+    for in_tree in trees:
+        below = (
+            select(LINEAGE.name_key, LINEAGE.organization_id)
+            .join(Organization, Organization.id == LINEAGE.organization_id)
+            .where(in_tree, *conditions)
+        )
+        if len(roots) > MAX_MERGED:
+            below = below.distinct()
         ranges.append(part.of(below, LINEAGE.name_key, LINEAGE.organization_id))
-    # Each in a query of its own: SQLite knows no limit in a part of a union.
-    found = union(*(select(each.subquery().c[0]) for each in ranges))
-    merged = select(Organization.id).where(Organization.id.in_(found))
-    return part.of(merged, Organization.name_key, Organization.id)
+    if not ranges:
+        return select(Organization.id).where(false())
+    # Each in a query of its own: SQLite knows no limit in a part of a union. What
+    # is in several of them comes once.
+    found = union(*(select(each.subquery()) for each in ranges)).subquery()
+    return select(found.c[1]).order_by(*found.c).limit(part.limit)

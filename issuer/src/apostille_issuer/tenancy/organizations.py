@@ -120,7 +120,8 @@ class Organizations:
                     return Page((), None)
                 within = await territory_of(session, context, READ)
             found = await organizations_in(session, wanted, within, part)
-            page = shown().where(Organization.id.in_(found)).order_by(*_BY_NAME)
+            ids = (await session.scalars(found)).all()
+            page = shown().where(Organization.id.in_(ids)).order_by(*_BY_NAME)
             rows = (await session.execute(page)).all()
         return page_of(
             rows,
