@@ -96,7 +96,9 @@ def _start(stack: ExitStack, folder: Path, section: Section) -> dict[str, Load]:
         f"connections (logins: 4) from core {generator}. SQLite with WAL and "
         "`synchronous=NORMAL` on both sides. simplejwt: Django in gunicorn, rotation and "
         "blacklist on; its tokens carry no roles and no permissions. Every round refreshes the "
-        "successors of the round before. No access log, except where it says so."
+        "successors of the round before. No access log, except where it says so. argon2id alone "
+        "checks passwords in one thread, whose memory glibc keeps from one hash to the next by "
+        "itself, as the issuer's threads do: neither side pays for fresh pages."
     )
     try:
         loads[OIDC_PROVIDER] = _refreshes(stack.enter_context(oidc_provider(folder)))
