@@ -38,6 +38,7 @@ PUBLIC = {
     # Credentials are in the body.
     ("POST", "/v1/auth/login"),
     ("POST", "/v1/auth/refresh"),
+    ("POST", "/v1/auth/switch-organization"),
     # Takes either a refresh token or a bearer token, and says no by itself.
     ("POST", "/v1/auth/logout"),
     # The token of the letter is in the body; accepting takes a proof of the account beside it.
