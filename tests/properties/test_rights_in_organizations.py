@@ -18,6 +18,7 @@ from apostille_contracts.permissions import PermissionSet
 from apostille_issuer.access.authority import rights_in
 from apostille_issuer.access.holdings import holdings_in
 from apostille_issuer.access.memberships import MemberRoles
+from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.service import Place
 from apostille_issuer.access.standings import read_standings
 from apostille_issuer.db.engine import Database
@@ -211,18 +212,22 @@ class Bench:
                 names = {f"r{written.roles[role].hex}" for role in held}
                 assert set(entitlements.roles) == names
                 token = PermissionSet(entitlements.permissions)
-                rights = await rights_in(session, written.user, written.places[place])
                 for name in NAMES:
                     assert token.covers(name) is world.may(place, name), (place, name)
-                    assert rights.cover(name) is world.may(place, name), (place, name)
-                await self.check_below(session, written, place)
+            rights = [await rights_in(session, written.user, each) for each in written.places]
+            for place in stands:
+                for name in NAMES:
+                    assert rights[place].cover(name) is world.may(place, name), (place, name)
+                await self.check_below(session, written, place, rights)
         page = await self.mine.page(written.user, cursor=None, limit=50)
         assert {(item.organization_id, item.direct) for item in page.items} == {
             (written.places[place], world.memberships.get(place, (False,))[0]) for place in stands
         }
         await self.check_lost(written)
 
-    async def check_below(self, session: Any, written: Written, place: int) -> None:
+    async def check_below(
+        self, session: Any, written: Written, place: int, rights: list[Rights]
+    ) -> None:
         """Who may hand something on for all below holds it in all of it."""
         world, organization = written.world, written.places[place]
         context = RequestContext(
@@ -237,9 +242,10 @@ class Bench:
                     await holdings_in(session, context, organization, name)
                 continue
             own = await holdings_in(session, context, organization, name)
-            for grant in filter(own.below.cover, NAMES):
+            assert own.here == rights[place]
+            for grant in filter(own.below.cover, GRANTS):
                 for each in world.downwards(place):
-                    assert world.may(each, grant) or not world.is_active(each), (each, grant)
+                    assert rights[each].cover(grant) or not world.is_active(each), (each, grant)
 
     async def check_lost(self, written: Written) -> None:
         """Where he stands no more is where he does not stand, from there down."""
