@@ -21,6 +21,7 @@ from support.application import quick_settings
 from support.desk import PASSWORD
 from support.issuer_process import environment
 from support.lists import bit_in, claims_in, place_of
+from support.tenants import insert_membership, insert_organization, insert_tenant
 
 T = TypeVar("T")
 PEOPLE = ("ada@example.com", "bob@example.com")
@@ -116,3 +117,37 @@ def test_it_must_be_said_who(tmp_path: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command(tmp_path, *arguments)
     assert ended.value.code == 2
+
+
+def test_an_organization_and_those_below_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def begin(issuer: Issuer) -> tuple[list[uuid.UUID], dict[str, list[TokenSet]]]:
+        tenant, root = await insert_tenant(issuer)
+        works = await insert_organization(issuer, tenant, "Works", root)
+        draft = UserDraft(login=PEOPLE[0], password=PASSWORD)
+        ada = await issuer.accounts.create(draft, COMMAND_LINE)
+        begun = []
+        for place in (root, works, None):
+            if place is not None:
+                await insert_membership(issuer, place, ada.id)
+            request = LoginRequest(login=PEOPLE[0], password=PASSWORD, organization=place)
+            begun.append(await issuer.sessions.login(request, COMMAND_LINE))
+        return [root, works], {PEOPLE[0]: begun}
+
+    (root, works), tokens = act(tmp_path, begin)
+    assert command(tmp_path, "--organization", str(root)) == 0
+    assert capsys.readouterr().out.startswith("ended 1 session;")
+    assert revoked(tmp_path, tokens) == {PEOPLE[0]: [True, False, False]}
+    assert command(tmp_path, "--organization", str(root), "--subtree") == 0
+    assert capsys.readouterr().out.startswith("ended 1 session;")
+    assert revoked(tmp_path, tokens) == {PEOPLE[0]: [True, True, False]}
+    assert command(tmp_path, "--organization", str(works), "--subtree") == 0
+    assert capsys.readouterr().out.startswith("ended 0 sessions;")
+
+
+def test_an_organization_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(tmp_path, "--organization", str(uuid.uuid4())) == 1
+    assert "not_found" in capsys.readouterr().err
+    assert command(tmp_path, "--user", "ada@example.com", "--subtree") == 2
+    assert "--organization" in capsys.readouterr().err
