@@ -98,7 +98,7 @@ class Database:
     async def begin(self, reach: Reach = None) -> AsyncIterator[AsyncSession]:
         """Open a transaction that may write; committed at exit, rolled back on error.
 
-        On SQLite it takes the write lock at once (``BEGIN IMMEDIATE``): a
+        On SQLite its first statement takes the write lock (``BEGIN IMMEDIATE``): a
         transaction that starts as a reader and writes later could find the
         lock taken and its snapshot stale, which no waiting heals.
 
