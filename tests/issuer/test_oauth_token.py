@@ -7,14 +7,18 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from apostille._signing import SigningKey
 from apostille_contracts.claims import ALGORITHMS
+from apostille_issuer.clients.oauth_controllers import TokenRequestForm
 from apostille_issuer.settings import RateLimit
 from support.desk import Desk, bearer, open_desk, problem_of
 from support.lists import claims_in
@@ -236,6 +240,27 @@ class TestRequests:
         answer = machines.desk.http.post("/oauth/token", json=body)
         assert oauth_error(answer) == "invalid_request"
 
+    @given(
+        form=st.dictionaries(
+            st.sampled_from(sorted(TokenRequestForm.__struct_fields__)) | st.text(max_size=8),
+            st.text(max_size=40) | st.lists(st.text(max_size=8), max_size=3),
+        ),
+        header=st.none() | st.binary(min_size=1, max_size=60),
+    )
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    def test_whatever_is_sent_no_answer_is_a_fault_of_ours(
+        self, form: dict[str, Any], header: bytes | None, machines: Machines
+    ) -> None:
+        headers = {}
+        if header is not None:
+            headers["authorization"] = "Basic " + base64.b64encode(header).decode()
+        answer = machines.desk.http.post("/oauth/token", data=form, headers=headers)
+        assert answer.status_code in (400, 401, 429)
+
     def test_unknown_parameters_are_ignored(self, machines: Machines) -> None:
         machine = machines.machine()
         form = {"colour": ["red", "blue"], "client_secret_expires_at": "0"}
@@ -375,6 +400,15 @@ class TestAssertions:
         machines.desk.wait(timedelta(minutes=10))
         assert self.refusal(machines, assertion) == "expired"
         assert machines.assert_with(machines.assertion(account, key)).status_code == 200
+
+    def test_of_many_uses_at_once_one_is_the_first(
+        self, machines: Machines, pair: tuple[str, SigningKey]
+    ) -> None:
+        account, key = pair
+        assertion = machines.assertion(account, key)
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: machines.assert_with(assertion), range(4)))
+        assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
 
     def test_two_accounts_may_use_the_same_identifier(self, machines: Machines) -> None:
         key, jwk = make_key()
@@ -597,6 +631,8 @@ class TestRevocation:
         assert answer.is_success, answer.text
         assert machines.voided(tokens)
         assert not machines.voided(machines.token(machine))
+        ended = desk.events(tag="session:session:ended", limit=1)[0]["after"]
+        assert (ended.get("sessions", 0), ended["api_keys"]) == (0, 1)
 
 
 class TestLimits:

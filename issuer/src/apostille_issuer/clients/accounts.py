@@ -172,7 +172,7 @@ class ServiceAccounts:
             if after.state != before.state:
                 await set_subject_state(session, account_id, after.state, account.updated_at)
             if after.state == "disabled" != before.state:
-                await self._void(change.session, account_id, EndReason.USER_DISABLED, context)
+                await self._void(session, account, EndReason.USER_DISABLED, context)
             change.record(
                 tag,
                 target,
@@ -196,7 +196,7 @@ class ServiceAccounts:
             place = AccountPlace(account.id, account.organization_id)
             await require_may_manage_at(session, context, place, WRITE)
             before, tenant_id = _audited(_view(account, state)), account.tenant_id
-            await self._void(session, account_id, EndReason.USER_DELETED, context)
+            await self._void(session, account, EndReason.USER_DELETED, context)
             session.expunge(account)  # it goes with the user
             await remove_subject(session, account_id)
             change.record(tag, target, before=before, tenant_id=tenant_id, affects_policy=False)
@@ -204,11 +204,12 @@ class ServiceAccounts:
     async def _void(
         self,
         session: AsyncSession,
-        account_id: uuid.UUID,
+        account: ServiceAccount,
         reason: EndReason,
         context: RequestContext,
     ) -> None:
-        await self._ender.end_all(session, account_id, Ending(reason, self._clock(), context))
+        ending = Ending(reason, self._clock(), context, account.tenant_id)
+        await self._ender.end_all(session, account.id, ending)
 
 
 async def find_account(

@@ -246,7 +246,7 @@ class ApiKeys:
         self, change: Change, account: ServiceAccount, key: ApiKey, context: RequestContext
     ) -> None:
         # Its session first, as whoever uses the key locks it first.
-        await self._sessions.end(change.session, key.id, context)
+        await self._sessions.end(change.session, _holder(key, account), context)
         key.revoked_at = self._clock()
         await change.session.flush()
         change.record(

@@ -106,10 +106,10 @@ class ClientSessions:
             .values(expires_at=end, idle_expires_at=end)
         )
 
-    async def end(self, session: AsyncSession, key_id: uuid.UUID, context: RequestContext) -> None:
+    async def end(self, session: AsyncSession, holder: KeyHolder, context: RequestContext) -> None:
         """End the session of a key that is revoked; its access tokens are void."""
-        ending = Ending(EndReason.KEY_REVOKED, self._clock(), context)
-        await self._ender.end(session, key_id, ending)
+        ending = Ending(EndReason.KEY_REVOKED, self._clock(), context, holder.tenant_id)
+        await self._ender.end(session, holder.key_id, ending)
 
     async def at_hand(
         self, session: AsyncSession, holder: KeyHolder, wanted: Wanted
