@@ -76,6 +76,23 @@ class Theft(Struct, frozen=True):
     """Who presented it last, from where."""
 
 
+class _Ended(Struct, frozen=True):
+    """What an ending did."""
+
+    sessions: int
+    keys: int
+    """API keys whose access tokens it voided; their sessions stay."""
+
+    @property
+    def total(self) -> int:
+        return self.sessions + self.keys
+
+    def details(self, ending: Ending) -> dict[str, Any]:
+        """Return what the audit trail says of many of them."""
+        said = {"reason": ending.reason.value, "sessions": self.sessions}
+        return said | ({"api_keys": self.keys} if self.keys else {})
+
+
 class SessionEnder:
     """Ends sessions, and with them their access tokens, wherever those are verified.
 
@@ -98,9 +115,12 @@ class SessionEnder:
 
     async def end(self, session: AsyncSession, session_id: uuid.UUID, ending: Ending) -> bool:
         """End one session and say whether it had not ended before."""
-        if not await self._end(session, LoginSession.id == session_id, ending, one=True):
+        ended = await self._end(session, LoginSession.id == session_id, ending, one=True)
+        if not ended.total:
             return False
-        after = {"reason": ending.reason.value}
+        after: dict[str, Any] = {"reason": ending.reason.value}
+        if ended.keys:
+            after["api_keys"] = ended.keys
         self._record(session, EventTag.SESSION_ENDED, f"session:{session_id}", ending, after)
         return True
 
@@ -153,10 +173,10 @@ class SessionEnder:
         ended = await self._end(
             session, which if but is None else which & (LoginSession.id != but), ending
         )
-        if ended:
-            after = {"reason": ending.reason.value, "sessions": ended}
-            self._record(session, EventTag.SESSION_ENDED, f"user:{user_id}", ending, after)
-        return ended
+        if ended.total:
+            target, after = f"user:{user_id}", ended.details(ending)
+            self._record(session, EventTag.SESSION_ENDED, target, ending, after)
+        return ended.total
 
     async def end_in(
         self,
@@ -180,20 +200,18 @@ class SessionEnder:
         ended = await self._end(
             session, which if user_id is None else which & (LoginSession.user_id == user_id), ending
         )
-        if ended:
-            after = {"reason": ending.reason.value, "sessions": ended}
-            self._record(session, EventTag.SESSION_ENDED, target, ending, after)
-        return ended
+        if ended.total:
+            self._record(session, EventTag.SESSION_ENDED, target, ending, ended.details(ending))
+        return ended.total
 
     async def end_these(
         self, session: AsyncSession, ids: Sequence[uuid.UUID], ending: Ending
     ) -> int:
         """End many sessions of whomever, and return how many had not ended before."""
         ended = await self._end(session, LoginSession.id.in_(ids), ending)
-        if ended:
-            after = {"reason": ending.reason.value, "sessions": ended}
-            self._record(session, EventTag.SESSION_ENDED, None, ending, after)
-        return ended
+        if ended.total:
+            self._record(session, EventTag.SESSION_ENDED, None, ending, ended.details(ending))
+        return ended.total
 
     def _record(
         self,
@@ -219,8 +237,8 @@ class SessionEnder:
         ending: Ending,
         *,
         one: bool = False,
-    ) -> int:
-        """End the sessions *which*, void their access tokens, and return how many those were."""
+    ) -> _Ended:
+        """End the sessions *which*, and void their access tokens."""
         living = (which, LoginSession.revoked_at.is_(None))
         if not one:
             await lock_sessions(session, *living)
@@ -246,11 +264,11 @@ class SessionEnder:
             ),
         )
         if by_key or (one and ended):
-            return ended
+            return _Ended(ended, 0)
         spared = await session.execute(
             update(LoginSession)
             .where(*used, of_key)
             .values(status_list_id=None, status_index=None)
             .execution_options(synchronize_session=False)
         )
-        return ended + cast("CursorResult[Any]", spared).rowcount
+        return _Ended(ended, cast("CursorResult[Any]", spared).rowcount)
