@@ -379,6 +379,21 @@ def test_being_inherited_or_not_concerns_those_below_alone(acme: Acme) -> None:
     assert (acme.works_for(here), acme.works_for(below)) == (False, False)
 
 
+@pytest.mark.parametrize("act", ["patch", "delete"])
+def test_who_stood_below_by_a_role_alone_stands_there_no_longer(acme: Acme, act: str) -> None:
+    name = f"{acme.tag}-visitor"
+    acme.make(acme.root, name, inherited=True)
+    visitor = acme.member(acme.root, name)
+    here, below = acme.tokens(visitor, acme.root), acme.tokens(visitor, acme.shop)
+    if act == "patch":
+        acme.ask("PATCH", acme.root, name, json={"inherited": False})
+    else:
+        acme.ask("DELETE", acme.root, name)
+    assert (acme.works_for(here), acme.works_for(below)) == (act == "patch", False)
+    refreshed = acme.desk.refresh(below["refresh_token"])
+    assert problem_of(refreshed, 403) == "not_a_member"
+
+
 def test_a_role_for_all_changes_for_its_members_too(acme: Acme) -> None:
     desk, name = acme.desk, f"{acme.tag}-clerk"
     body = {"name": name, "allow": [f"{acme.tag}.read"]}
