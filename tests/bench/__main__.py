@@ -16,7 +16,7 @@ from bench.series import Verdict
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
 
-SECTIONS = ("verify", "routes", "issuer", "startup", "status", "replicas", "memory")
+SECTIONS = ("verify", "routes", "issuer", "startup", "status", "replicas", "memory", "tenancy")
 
 _INTRODUCTION = """\
 # Performance

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import ProblemCode
@@ -105,7 +105,7 @@ async def rights_in(
     roles = roles_in_organizations(even_inactive=True).where(
         MEMBERSHIPS.c.user_id == user_id,
         LINEAGE.c.organization_id == organization_id,
-        MEMBERSHIPS.c.user_id.in_(select(USERS.c.id).where(USERS.c.state == "active")),
+        exists().where(USERS.c.id == user_id, USERS.c.state == "active"),
     )
     rows = (await session.execute(roles)).all()
     if not rows:

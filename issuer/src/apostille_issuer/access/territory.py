@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.permissions import EVERYTHING
@@ -55,7 +55,7 @@ async def territory_of(
         .where(
             MEMBERSHIPS.c.user_id == context.actor_id,
             MEMBERSHIPS.c.tenant_id == context.tenant_id,
-            MEMBERSHIPS.c.user_id.in_(select(USERS.c.id).where(USERS.c.state == "active")),
+            exists().where(USERS.c.id == context.actor_id, USERS.c.state == "active"),
             # Each membership where it is; what it means below follows from the role.
             LINEAGE.c.distance == 0,
         )
