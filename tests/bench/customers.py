@@ -112,7 +112,8 @@ class _Writer:
         """Write a tree as deep as may be, and as broad as it takes."""
         ids: list[uuid.UUID] = []
         chains: list[list[uuid.UUID]] = []
-        rows, lineage = [], []
+        rows: list[dict[str, Any]] = []
+        lineage: list[dict[str, Any]] = []
         for number in range(self._size.organizations):
             ident = new_id()
             # The first are one below the other, the others wherever there is room.
