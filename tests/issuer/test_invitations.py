@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from apostille_contracts.problems import ProblemCode
+from apostille_issuer.accounts.throttle import LoginThrottle
 from apostille_issuer.audit.models import AuditEvent
 from apostille_issuer.db.reach import EVERY_TENANT
+from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.settings import RateLimit
 from apostille_issuer.tenancy.models import Invitation, Membership, Organization, Tenant
 from support.desk import OTHER_PASSWORD, PASSWORD, Desk, Person, bearer, problem_of
 from support.firm import Firm
@@ -264,6 +268,13 @@ def test_an_inactive_organization_says_why_and_the_letter_stays_good(
     assert trail(firm.desk, made)[-1] == ("refused", "refused", "organization_inactive")
     write(firm.desk, model, ident, state="active")
     assert letters.accepted(made)["organization_id"] == str(below)
+
+
+def test_its_own_administrator_learns_why_nobody_is_invited(firm: Firm, letters: Letters) -> None:
+    below = firm.put("Acme Nordic")
+    assert firm.patch(below, state="deactivated").status_code == 200
+    answer = letters.ask(letters.address(), to=below)
+    assert problem_of(answer, 409) == "organization_inactive"
 
 
 def test_a_deleted_organization_takes_no_answer(firm: Firm, letters: Letters) -> None:
@@ -521,14 +532,46 @@ def test_accepting_voids_tokens_that_say_less(firm: Firm, letters: Letters) -> N
     assert "staff" in claims.roles
 
 
-def test_answers_in_vain_are_limited_like_logins(firm: Firm, letters: Letters) -> None:
-    """The limit itself is that of logins; see test_login_limits."""
-    eve = firm.desk.hire()
-    made = letters.send(firm.desk.hire().login)
+def test_answers_in_vain_are_limited_like_logins(
+    firm: Firm, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, many = RateLimit(2, timedelta(minutes=10)), RateLimit(100, timedelta(minutes=10))
+    throttle = LoginThrottle(per_login=limit, per_address=many)
     accounts = firm.desk.issuer.tenancy.acceptances._accounts
-    before = len(accounts._throttle._logins)
-    by_password(letters, eve, letters.token(made))
-    assert len(accounts._throttle._logins) == before + 1
+    monkeypatch.setattr(accounts, "_throttle", throttle)
+    bob, eve = firm.desk.hire(), firm.desk.hire()
+    token = letters.token(letters.send(bob.login))
+    # A password that may not be set is no guess.
+    short = letters.token(letters.send())
+    for _ in range(3):
+        assert problem_of(letters.accept(short, password="short"), 422) == "validation_failed"
+    for _ in range(2):
+        assert problem_of(by_password(letters, eve, token), 403) == "address_mismatch"
+    refused = by_password(letters, bob, token)
+    assert problem_of(refused, 429) == "rate_limited"
+    assert refused.headers["retry-after"] == "300"
+    firm.desk.wait(timedelta(minutes=5))
+    assert by_password(letters, bob, token).status_code == 200
+
+
+def test_a_fault_of_ours_is_no_answer_in_vain(
+    firm: Firm, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = RateLimit(1, timedelta(minutes=10))
+    throttle = LoginThrottle(per_login=once, per_address=once)
+    accounts = firm.desk.issuer.tenancy.acceptances._accounts
+    made = letters.send()
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "_throttle", throttle)
+        for fault in (IssuerProblem(ProblemCode.OVERLOADED, retry_after=1), ValueError("a fault")):
+
+            async def fail(*_: object, fault: Exception = fault) -> None:
+                raise fault
+
+            with monkeypatch.context() as broken:
+                broken.setattr(accounts, "draft", fail)
+                assert letters.accept(letters.token(made)).status_code in (500, 503)
+        assert letters.accept(letters.token(made)).status_code == 200
 
 
 # What was promised can be kept no longer.
@@ -726,6 +769,41 @@ def test_a_deleted_role_is_not_named(firm: Firm, letters: Letters) -> None:
     made = letters.send(None, role, "staff")
     role_deleted(firm, firm.ada, role)
     assert letters.shown(made)["roles"] == ["staff"]
+
+
+def test_a_letter_that_nobody_can_answer_is_not_sent(firm: Firm, letters: Letters) -> None:
+    source = firm.desk.issuer.outbox._sources["invitation"]
+
+    def written(made: dict[str, Any], generation: int = 0) -> bool:
+        return firm.desk.run(source.letter(uuid.UUID(made["id"]), generation)) is not None
+
+    again, revoked, accepted, stale = (letters.send() for _ in range(4))
+    assert written(again)
+    assert firm.ask("POST", f"{letters.at(again)}/resend").status_code == 200
+    assert (written(again, 0), written(again, 1)) == (False, True)
+    assert firm.ask("DELETE", letters.at(revoked)).status_code == 204
+    letters.accepted(accepted)
+    firm.desk.wait(LIFETIME)
+    assert not any(map(written, (revoked, accepted, stale)))
+
+
+def test_what_became_of_an_older_letter_is_not_said_of_the_newest(
+    firm: Firm, letters: Letters
+) -> None:
+    desk, made = firm.desk, letters.send()
+    source = desk.issuer.outbox._sources["invitation"]
+    firm.ask("POST", f"{letters.at(made)}/resend")
+    while letters.shown(made)["delivery"] == "waiting":
+        desk.run(desk.issuer.outbox.deliver())
+
+    async def settle(generation: int) -> None:
+        async with desk.issuer.database.begin(EVERY_TENANT) as session:
+            await source.settled(session, uuid.UUID(made["id"]), generation, "failed")
+
+    desk.run(settle(0))
+    assert letters.shown(made)["delivery"] == "sent"
+    desk.run(settle(1))
+    assert (letters.shown(made)["delivery"], letters.shown(made)["sent_at"]) == ("failed", None)
 
 
 def test_an_invitation_is_gone_with_its_tenant(firm: Firm, letters: Letters) -> None:
