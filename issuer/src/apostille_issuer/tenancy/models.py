@@ -66,11 +66,12 @@ class Tenant(Base):
     __table_args__ = (
         CheckConstraint("state IN ('active', 'suspended', 'deleted')", name="state"),
         CheckConstraint("seats IS NULL OR seats >= 0", name="seats"),
+        Index("ix_tenants_name_key_id", "name_key", "id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(String(NAME_LENGTH))
-    name_key: Mapped[str] = mapped_column(_key(2 * NAME_LENGTH), index=True)
+    name_key: Mapped[str] = mapped_column(_key(2 * NAME_LENGTH))
     """The name, case folded: for search and order."""
     state: Mapped[str] = mapped_column(String(16))
     plan: Mapped[str | None] = mapped_column(String(PLAN_LENGTH))

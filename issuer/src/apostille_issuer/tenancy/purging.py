@@ -78,7 +78,7 @@ class TenantPurge:
         """Purge the tenants whose grace is over, and return how many those were."""
         # Without a date it has begun, and was broken off.
         over = or_(Tenant.purge_at <= self._clock(), Tenant.purge_at.is_(None))
-        due = select(Tenant.id).where(Tenant.state == "deleted", over).order_by(Tenant.id)
+        due = select(Tenant.id).where(Tenant.state == "deleted", over)
         async with self._database.read(EVERY_TENANT) as session:
             tenants = (await session.scalars(due)).all()
         return sum([await self._purge(tenant_id, context) for tenant_id in tenants])

@@ -333,10 +333,13 @@ async def _roots(
     session: AsyncSession, tenant_ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, uuid.UUID]:
     """Return the root organization of each tenant."""
-    statement = select(Organization.tenant_id, Organization.id).where(
-        Organization.tenant_id.in_(tenant_ids), Organization.parent_id.is_(None)
+    # A look for each: SQLite would go through the roots of all tenants for a join or a list.
+    root = select(Organization.id).where(
+        Organization.tenant_id == Tenant.id, Organization.parent_id.is_(None)
     )
-    return {row.tenant_id: row.id for row in await session.execute(statement)}
+    statement = select(Tenant.id, root.correlate(Tenant).scalar_subquery().label("root_id"))
+    rows = await session.execute(statement.where(Tenant.id.in_(tenant_ids)))
+    return {row.id: row.root_id for row in rows}
 
 
 def _checked(patch: TenantPatch) -> dict[str, Any]:

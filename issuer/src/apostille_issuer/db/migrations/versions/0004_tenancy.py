@@ -88,7 +88,7 @@ def _create_tenants() -> None:
         sa.CheckConstraint("seats IS NULL OR seats >= 0", name=op.f("ck_tenants_seats")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
     )
-    op.create_index(op.f("ix_tenants_name_key"), "tenants", ["name_key"])
+    op.create_index(op.f("ix_tenants_name_key_id"), "tenants", ["name_key", "id"])
     op.create_table(
         "tenant_domains",
         sa.Column("id", sa.Uuid(), nullable=False),
