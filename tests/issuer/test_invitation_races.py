@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 from msgspec import Struct
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille.clock import ManualClock
 from apostille_contracts.problems import ProblemCode
@@ -31,6 +32,7 @@ from apostille_issuer.tenancy.schemas.invitations import (
 )
 from apostille_issuer.tenancy.schemas.organizations import OrganizationPatch
 from support.desk import PASSWORD, settings_for
+from support.policy import refused
 from support.tenants import insert_membership, insert_organization, insert_tenant
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +116,10 @@ def _meeting(barrier: asyncio.Barrier, real: Draft) -> Draft:
     return draft
 
 
+async def _nothing(_session: AsyncSession, _key: str) -> None:
+    """Find no account of that name."""
+
+
 async def outcomes(*acts: Awaitable[T]) -> tuple[list[T], list[ProblemCode]]:
     """Return what came of acts done at once: results, and codes of refusals."""
     done = await asyncio.gather(*acts, return_exceptions=True)
@@ -131,10 +137,10 @@ async def outcomes(*acts: Awaitable[T]) -> tuple[list[T], list[ProblemCode]]:
 async def test_of_two_who_accept_the_last_seat_one_gets_it(place: Place) -> None:
     first, second = await place.invite("bob@example.com"), await place.invite("eve@example.com")
     await place.set_seats(2)
-    accepted, refused = await outcomes(
+    accepted, codes = await outcomes(
         place.accept(place.one, first), place.accept(place.other, second)
     )
-    assert (len(accepted), refused) == (1, [ProblemCode.SEATS_EXHAUSTED])
+    assert (len(accepted), codes) == (1, [ProblemCode.SEATS_EXHAUSTED])
     assert await place.count("memberships") == 2
     # No account, no role and no answer of the other's.
     assert await place.count("users") == 2
@@ -148,10 +154,8 @@ async def test_of_two_who_accept_the_last_seat_one_gets_it(place: Place) -> None
 @pytest.mark.usefixtures("meeting")
 async def test_of_two_who_use_one_token_at_once_one_becomes_a_member(place: Place) -> None:
     made = await place.invite("bob@example.com")
-    accepted, refused = await outcomes(
-        place.accept(place.one, made), place.accept(place.other, made)
-    )
-    assert (len(accepted), refused) == (1, [ProblemCode.INVITATION_ENDED])
+    accepted, codes = await outcomes(place.accept(place.one, made), place.accept(place.other, made))
+    assert (len(accepted), codes) == (1, [ProblemCode.INVITATION_ENDED])
     assert await place.count("users") == 2
     assert await place.count("memberships") == 2
 
@@ -160,11 +164,11 @@ async def test_one_who_clicks_twice_becomes_a_member_once(place: Place) -> None:
     draft = UserDraft(login="bob@example.com", password=PASSWORD)
     bob = (await place.one.accounts.create(draft, COMMAND_LINE)).id
     made = await place.invite("bob@example.com")
-    accepted, refused = await outcomes(
+    accepted, codes = await outcomes(
         place.accept(place.one, made, bob), place.accept(place.other, made, bob)
     )
     assert [answer.user_id for answer in accepted] == [bob]
-    assert refused == [ProblemCode.INVITATION_ENDED]
+    assert codes == [ProblemCode.INVITATION_ENDED]
     assert await place.count("memberships") == 2
 
 
@@ -182,37 +186,61 @@ async def test_letters_of_two_organizations_make_one_account(place: Place) -> No
     second = await place.other.tenancy.invitations.invite(
         root, InvitationDraft(email="bob@example.com"), there
     )
-    accepted, refused = await outcomes(
+    accepted, codes = await outcomes(
         place.accept(place.one, first), place.accept(place.other, second)
     )
-    assert (len(accepted), refused) == (1, [ProblemCode.LOGIN_TAKEN])
+    assert (len(accepted), codes) == (1, [ProblemCode.LOGIN_TAKEN])
     assert await place.count("users") == 3
+
+
+async def test_an_account_made_at_the_same_moment_is_not_made_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Administrators make accounts without waiting for anybody."""
+    made = await place.invite("bob@example.com")
+    accounts = place.one.tenancy.acceptances._accounts
+    real = accounts.require_none
+    draft, made_meanwhile = UserDraft(login="bob@example.com", password=PASSWORD), False
+
+    async def require_none(session: AsyncSession, key: str) -> None:
+        nonlocal made_meanwhile
+        await real(session, key)
+        if not made_meanwhile:
+            made_meanwhile = True
+            await place.other.accounts.create(draft, COMMAND_LINE)
+            monkeypatch.setattr(accounts, "require_none", _nothing)
+
+    monkeypatch.setattr(accounts, "require_none", require_none)
+    with refused(ProblemCode.LOGIN_TAKEN, fields=("login",)):
+        await place.accept(place.one, made)
+    assert await place.count("memberships") == 1
+    assert (await place.view(made)).state == "pending"
 
 
 async def test_of_two_who_invite_to_the_last_seat_one_does(place: Place) -> None:
     await place.set_seats(2)
-    made, refused = await outcomes(
+    made, codes = await outcomes(
         place.invite("bob@example.com"), place.invite("eve@example.com", place.other)
     )
-    assert (len(made), refused) == (1, [ProblemCode.SEATS_EXHAUSTED])
+    assert (len(made), codes) == (1, [ProblemCode.SEATS_EXHAUSTED])
 
 
 async def test_of_two_who_invite_the_same_one_does(place: Place) -> None:
-    made, refused = await outcomes(
+    made, codes = await outcomes(
         place.invite("bob@example.com"), place.invite("Bob@example.com", place.other)
     )
-    assert (len(made), refused) == (1, [ProblemCode.CONFLICT])
+    assert (len(made), codes) == (1, [ProblemCode.CONFLICT])
     assert await place.count("outgoing_mail") == 1
 
 
 async def test_an_invitation_is_either_accepted_or_revoked(place: Place) -> None:
     made = await place.invite("bob@example.com")
-    _, refused = await outcomes(
+    _, codes = await outcomes(
         place.accept(place.one, made),
         place.other.tenancy.invitations.revoke(place.root, made.id, place.ada),
     )
     view = await place.view(made)
-    assert refused == [ProblemCode.INVITATION_ENDED]
+    assert codes == [ProblemCode.INVITATION_ENDED]
     members = 2 if view.state == "accepted" else 1
     assert await place.count("memberships") == members
     assert await place.count("users") == members
@@ -223,10 +251,10 @@ async def test_nobody_joins_what_is_being_deactivated(place: Place) -> None:
     draft = InvitationDraft(email="bob@example.com")
     made = await place.one.tenancy.invitations.invite(below, draft, place.ada)
     patch = OrganizationPatch(state="deactivated")
-    _, refused = await outcomes(
+    _, codes = await outcomes(
         place.accept(place.one, made),
         place.other.tenancy.organizations.update(below, patch, place.ada),
     )
-    assert refused in ([], [ProblemCode.ORGANIZATION_INACTIVE])
+    assert codes in ([], [ProblemCode.ORGANIZATION_INACTIVE])
     # Whichever came first, account and membership are both there or neither is.
-    assert await place.count("users") == await place.count("memberships") == 2 - len(refused)
+    assert await place.count("users") == await place.count("memberships") == 2 - len(codes)

@@ -302,6 +302,22 @@ async def test_the_folder_keeps_the_newest_letters(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_two_processes_make_room_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, real = tmp_path / "gone.eml", Path.glob
+
+    def glob(folder: Path, pattern: str) -> list[Path]:
+        return [*real(folder, pattern), gone]
+
+    monkeypatch.setattr(Path, "glob", glob)
+    await FolderMailer(tmp_path, SENDER, now, most=1).send(LETTER)
+    assert [path.name for path in await asyncio.to_thread(lambda: list(tmp_path.iterdir()))] == [
+        "invitation-1-0.eml"
+    ]
+
+
+@pytest.mark.anyio
 async def test_a_folder_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("in the way")
     with pytest.raises(MailUnavailable):
