@@ -179,6 +179,8 @@ def test_two_at_once_do_not_pass_the_limit_together(machines: Machines) -> None:
         ({"public_jwk": {"kty": ["EC"]}}, "public_jwk"),
         ({"public_jwk": {"kty": "EC", "crv": "P-256"}}, "public_jwk"),
         ({"public_jwk": {"kty": "EC", "crv": "P-256", "kid": "k"}}, "public_jwk"),
+        ({"public_jwk": {"kty": "EC", "crv": "P-256", "x": 5, "y": [None]}}, "public_jwk"),
+        ({"public_jwk": {"kty": "OKP", "crv": "Ed25519", "x": "AA", "use": {}}}, "public_jwk"),
         ({"public_jwk": {"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA"}}, "public_jwk"),
         ({"public_jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "k"}}, "public_jwk"),
     ],
