@@ -359,6 +359,39 @@ def test_seats_cannot_be_fewer_than_are_taken(firm: Firm) -> None:
     assert change(firm.desk, firm.tenant, seats=4).status_code == 200
 
 
+def test_seats_are_told_to_who_administers_the_tenant(firm: Firm) -> None:
+    change(firm.desk, firm.tenant, seats=7)
+    shown = {"seats": 7, "used": 3}
+    assert firm.desk.as_root("GET", f"{firm.path}/seats").json() == shown
+    assert firm.ask(firm.admin, "GET", f"{firm.path}/seats").json() == shown
+    refused = firm.ask(firm.foreman, "GET", f"{firm.path}/seats", at=firm.works)
+    assert problem_of(refused, 404) == "not_found"
+
+
+def test_seats_are_taken_and_taken_away_in_turns(firm: Firm) -> None:
+    """Whoever comes first wins: a fourth member, or a limit of three."""
+    desk, headers = firm.desk, firm.desk.root()
+    members = f"/v1/organizations/{firm.root}/members"
+    for _ in range(3):
+        person = desk.hire()
+        calls: list[tuple[str, str, dict[str, Any]]] = [
+            ("PATCH", firm.path, {"seats": 3}),
+            ("POST", members, {"user_id": str(person.id)}),
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            limited, joined = pool.map(
+                lambda call: desk.http.request(call[0], call[1], json=call[2], headers=headers),
+                calls,
+            )
+        assert {limited.status_code, joined.status_code} in ({200, 409}, {201, 409})
+        refused = limited if limited.status_code == 409 else joined
+        assert problem_of(refused, 409) == "seats_exhausted"
+        seats = desk.as_root("GET", f"{firm.path}/seats").json()
+        assert seats["used"] <= (seats["seats"] or 4)
+        change(desk, firm.tenant, seats=None)
+        desk.as_root("DELETE", f"{members}/{person.id}")
+
+
 # Deleting, and what may come after.
 
 

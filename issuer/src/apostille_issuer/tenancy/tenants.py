@@ -31,6 +31,7 @@ from apostille_issuer.tenancy.lineage import add_root
 from apostille_issuer.tenancy.models import Membership, Organization, Tenant
 from apostille_issuer.tenancy.naming import LAST, Place, check_name, place_of, prefix_key
 from apostille_issuer.tenancy.schemas.tenants import (
+    SeatsView,
     TenantDraft,
     TenantFilter,
     TenantPatch,
@@ -124,6 +125,18 @@ class Tenants:
         async with self._database.read(reach_of(context)) as session:
             await authorize_tenant(session, context, tenant_id, READ)
             return await self._viewed(session, await find_tenant(session, tenant_id))
+
+    async def seats(self, tenant_id: uuid.UUID, context: RequestContext) -> SeatsView:
+        """Return how many seats a tenant has, and how many are taken.
+
+        Raises:
+            IssuerProblem: ``not_found``, ``permission_denied``.
+        """
+        async with self._database.read(reach_of(context)) as session:
+            await authorize_tenant(session, context, tenant_id, READ)
+            tenant = await find_tenant(session, tenant_id)
+            used = await used_seats(session, tenant_id, self._clock())
+        return SeatsView(seats=tenant.seats, used=used)
 
     async def create(self, draft: TenantDraft, context: RequestContext) -> TenantView:
         """Create a tenant and its root organization.

@@ -20,6 +20,7 @@ from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy.schemas.domains import DomainDraft, DomainView
 from apostille_issuer.tenancy.schemas.tenants import (
+    SeatsView,
     TenantDraft,
     TenantFilter,
     TenantPatch,
@@ -101,6 +102,16 @@ class TenantController(Controller):
     ) -> TenantView:
         """Show one tenant."""
         return await tenancy.tenants.get(tenant_id, context)
+
+    @get(
+        "/{tenant_id:uuid}/seats",
+        guards=[TENANTS_READ],
+        opt=ANYWHERE,
+        responses=guarded(NOT_FOUND, anywhere=True),
+    )
+    async def get_seats(self, tenant_id: TenantId, tenancy: Tenancy, context: Context) -> SeatsView:
+        """Show how many seats a tenant has, and how many are taken."""
+        return await tenancy.tenants.seats(tenant_id, context)
 
     @patch(
         "/{tenant_id:uuid}",

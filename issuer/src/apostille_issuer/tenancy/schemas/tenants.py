@@ -14,6 +14,7 @@ from apostille_issuer.tenancy.limits import NAME_LENGTH, PLAN_LENGTH
 __all__ = [
     "MAX_SEATS",
     "Branding",
+    "SeatsView",
     "TenantDraft",
     "TenantFilter",
     "TenantPatch",
@@ -94,6 +95,15 @@ class TenantView(Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None
     purge_at: datetime | None
     """When a deleted one is gone for good; ``null`` once that has begun, too."""
+
+
+class SeatsView(Struct, frozen=True, kw_only=True):
+    """How many people may be in a tenant, and are."""
+
+    seats: int | None
+    """``null`` for any number."""
+    used: int
+    """By people with an active membership, wherever in the tenant, and by open invitations."""
 
 
 class TenantDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
