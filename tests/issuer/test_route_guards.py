@@ -10,6 +10,7 @@ import pytest
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.utils.sync import AsyncCallable
 
 from apostille_adapters.litestar import EXCLUDE_FROM_AUTH, HasPermission, authenticated
 from apostille_issuer.access.catalogue import ISSUER_PERMISSIONS
@@ -124,6 +125,14 @@ def show(route: Route) -> str:
 def test_the_list_of_public_routes_is_complete_and_has_nothing_left_over() -> None:
     open_routes = {route.key for route in ROUTES if route.handler.opt.get(EXCLUDE_FROM_AUTH)}
     assert open_routes == PUBLIC
+
+
+def test_public_routes_are_spared_every_guard_and_none_runs_in_a_thread() -> None:
+    for route in ROUTES:
+        guards = route.handler.resolve_guards()
+        assert not guards or route.key not in PUBLIC, show(route)
+        # What Litestar has wrapped, since it was not asynchronous, costs a thread's turn.
+        assert not [guard for guard in guards if isinstance(guard, AsyncCallable)], show(route)
 
 
 def test_own_routes_want_a_token_and_are_all_there() -> None:
