@@ -12,6 +12,7 @@ from sqlalchemy import text
 from apostille_issuer.access.territory import Territory
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
+from apostille_issuer.http.context import RequestContext
 from apostille_issuer.tenancy import listing
 from apostille_issuer.tenancy.listing import Range, organizations_in
 from apostille_issuer.tenancy.naming import Place
@@ -161,10 +162,18 @@ def test_who_is_denied_it_everywhere_sees_nothing(firm: Firm) -> None:
     assert firm.desk.as_root("POST", "/v1/roles", json=body).status_code == 201
     path = f"/v1/users/{person.id}/roles/{name}"
     assert firm.desk.as_root("PUT", path).status_code == 204
-    # His token is void by now, so his next one: it does not carry the permission.
-    tokens = firm.speak(person, firm.root)
-    refused = firm.ask("GET", headers=bearer(tokens))
+    # His next token does not carry the permission; and were there one that does, it is no use.
+    refused = firm.ask("GET", headers=bearer(firm.speak(person, firm.root)))
     assert problem_of(refused, 403) == "permission_denied"
+    context = RequestContext(
+        request_id="test",
+        actor_id=person.id,
+        tenant_id=firm.tenant,
+        organization_id=firm.root,
+    )
+    organizations = firm.desk.issuer.tenancy.organizations
+    page = organizations.page(OrganizationFilter(), context, cursor=None, limit=10)
+    assert firm.desk.run(page).items == ()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,6 +35,9 @@ from apostille_issuer.tenancy.models import MAX_DEPTH, Organization, Organizatio
 from apostille_issuer.tenancy.schemas.organizations import OrganizationDraft, OrganizationPatch
 from support.desk import settings_for
 from support.tenants import insert_tenant
+
+Line: TypeAlias = tuple[uuid.UUID, uuid.UUID, int, str]
+"""What is in what, how far above it that is, and the name of the former."""
 
 NAMES = st.sampled_from(["North", "NORTH", "South", "Works", "Mill", "Straße", "strasse"])
 
@@ -79,20 +83,19 @@ class World:
             self.organizations.delete(company.id, self.context, subtree=subtree)
         )
 
-    def rows(
-        self, tenant_id: uuid.UUID
-    ) -> tuple[list[Organization], set[tuple[uuid.UUID, uuid.UUID, int, str]]]:
+    def rows(self, tenant_id: uuid.UUID) -> tuple[list[Organization], set[Line]]:
         """Return the organizations of a tenant, and their lineage."""
 
-        async def look() -> tuple[list[Organization], set[tuple[uuid.UUID, uuid.UUID, int, str]]]:
+        async def look() -> tuple[list[Organization], set[Line]]:
             tree = OrganizationLineage
             async with self.issuer.database.read(EVERY_TENANT) as session:
                 own = select(Organization).where(Organization.tenant_id == tenant_id)
-                lineage = select(
-                    tree.organization_id, tree.ancestor_id, tree.distance, tree.name_key
-                ).where(tree.tenant_id == tenant_id)
                 organizations = list(await session.scalars(own))
-                return organizations, {tuple(row) for row in await session.execute(lineage)}
+                lineage = await session.scalars(select(tree).where(tree.tenant_id == tenant_id))
+                return organizations, {
+                    (row.organization_id, row.ancestor_id, row.distance, row.name_key)
+                    for row in lineage
+                }
 
         return self.loop.run_until_complete(look())
 
