@@ -16,6 +16,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -53,6 +54,7 @@ from apostille_issuer.settings import Settings
 from support.desk import Desk
 from support.firm import Firm
 from support.invitations import Letters
+from support.policy import refused
 from support.smtp_server import mail_server
 from support.tls import Authority
 
@@ -136,9 +138,9 @@ def test_what_letters_can_be_sent_to(text: str) -> None:
 )
 def test_what_they_cannot(text: str) -> None:
     assert not is_address(text)
-    with pytest.raises(InvalidAddress) as refused:
+    with pytest.raises(InvalidAddress) as raised:
         parse_address(text)
-    assert "eve" not in str(refused.value)
+    assert "eve" not in str(raised.value)
 
 
 # Settings.
@@ -182,9 +184,9 @@ def test_a_mail_url_says_how_to_speak_to_the_server() -> None:
     ],
 )
 def test_a_mail_url_that_names_no_server_or_risks_the_password_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"^APOSTILLE_MAIL_URL ") as refused:
+    with pytest.raises(SettingsError, match=r"^APOSTILLE_MAIL_URL ") as raised:
         Settings(mail_url=url)
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -255,9 +257,9 @@ def test_a_message_has_both_forms_and_says_that_it_is_automatic() -> None:
 )
 def test_nothing_gets_into_the_header_of_a_letter(to: str, subject: str) -> None:
     letter = Letter(to=to, subject=subject, text="y\n", reference="z")
-    with pytest.raises(MailRefused) as refused:
+    with pytest.raises(MailRefused) as raised:
         message_of(letter, SENDER, NOW)
-    assert "eve" not in str(refused.value)
+    assert "eve" not in str(raised.value)
 
 
 def test_names_are_made_fit_for_a_line() -> None:
@@ -596,6 +598,26 @@ async def test_a_fault_of_ours_costs_an_attempt_and_harms_no_other_letter(
         desktop.clock.advance(LEASE)
     assert desktop.source.settlements == [(subject, 0, "failed")]
     assert "a fault" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_away_cuts_no_other_letter_off(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects = [await desktop.queue() for _ in range(3)]
+    real = desktop.outbox._settle
+
+    async def settle(claim: outbox_module._Claim, *rest: Any) -> None:
+        if claim.subject_id == subjects[0]:
+            raise IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE)
+        await asyncio.sleep(0)
+        await real(claim, *rest)
+
+    monkeypatch.setattr(desktop.outbox, "_settle", settle)
+    with refused(ProblemCode.DATABASE_UNAVAILABLE):
+        await desktop.outbox.deliver()
+    assert len(desktop.mailer.sent) == 3
+    assert [row.subject_id for row in await desktop.rows()] == subjects[:1]
 
 
 @pytest.mark.anyio

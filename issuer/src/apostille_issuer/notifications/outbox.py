@@ -175,9 +175,11 @@ class Outbox:
             if not claims:
                 break
             tried += len(claims)
-            async with asyncio.TaskGroup() as group:
-                for claim in claims:
-                    group.create_task(self._send(claim))
+            # All of them come to an end: what is cut off would be sent twice.
+            sending = (self._send(claim) for claim in claims)
+            for outcome in await asyncio.gather(*sending, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
         return tried
 
     async def _claim(self) -> list[_Claim]:

@@ -252,6 +252,7 @@ class Invitation(Base):
             postgresql_where=text("state = 'pending'"),
         ),
         Index("ix_invitations_organization_id_id", "organization_id", "id"),
+        Index("ix_invitations_organization_id_email_key", "organization_id", "email_key"),
         Index("ix_invitations_tenant_id", "tenant_id"),
     )
 

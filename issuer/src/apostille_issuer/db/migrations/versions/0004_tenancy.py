@@ -246,9 +246,12 @@ def _create_memberships() -> None:
         _within_organization("fk_invitations_tenant_id_organization_id_organizations"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
     )
-    op.create_index(
-        op.f("ix_invitations_organization_id_id"), "invitations", ["organization_id", "id"]
-    )
+    for column in ("id", "email_key"):
+        op.create_index(
+            op.f(f"ix_invitations_organization_id_{column}"),
+            "invitations",
+            ["organization_id", column],
+        )
     op.create_index(op.f("ix_invitations_tenant_id"), "invitations", ["tenant_id"])
     _some(
         "uq_invitations_pending",
