@@ -65,14 +65,19 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    measured: str = ""
+    """When, on what, and for how long."""
 
     def lines(self) -> Iterator[str]:
         """Yield the section in Markdown."""
         yield f"## {self.title}"
         yield ""
-        for note in self.notes:
-            yield from (note, "")
+        for note in (self.measured, *self.notes):
+            if note:
+                yield from (note, "")
+        if self.budgets:
+            yield from budget_lines(self.budgets)
+            yield ""
         for table in self.tables:
             yield from table.lines()
 

@@ -30,9 +30,9 @@ async def protected() -> dict[str, int]:
 def litestar_routes(runner: asyncio.Runner, mint: Mint) -> dict[str, Route]:
     """Return the same route unprotected, with ours and with Litestar's own."""
     verifier = AsyncVerifier(ISSUER, audience=AUDIENCE, **mint.sources)
-    ours = Litestar([protected], plugins=[ApostillePlugin(verifier)])
+    ours = Litestar([protected], plugins=[ApostillePlugin(verifier)], logging_config=None)
     return {
-        "unprotected": AsgiRoute(runner, Litestar([plain]), "/open"),
+        "unprotected": AsgiRoute(runner, Litestar([plain], logging_config=None), "/open"),
         "Apostille": AsgiRoute(runner, ours, "/stock"),
         "litestar.security.jwt": AsgiRoute(runner, _own(mint), "/stock"),
     }
@@ -57,4 +57,4 @@ def _own(mint: Mint) -> Litestar:
         accepted_audiences=[AUDIENCE],
         accepted_issuers=[ISSUER],
     )
-    return Litestar([stock], on_app_init=[own.on_app_init])
+    return Litestar([stock], on_app_init=[own.on_app_init], logging_config=None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as program
+from bench import machine
 from bench.report import Section, Table
 from bench.series import Budget, Series
 
@@ -53,14 +55,6 @@ def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "'everything'" in capsys.readouterr().err
 
 
-def test_the_document_is_written_of_a_whole_run_alone(
-    document: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert program.main(["--write", "verify"]) == 2
-    assert not document.exists()
-    assert "all sections" in capsys.readouterr().err
-
-
 def test_the_document_is_what_is_printed(
     document: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +66,40 @@ def test_the_document_is_what_is_printed(
     for name in program.SECTIONS:
         assert f"\n## About {name}\n" in written
         assert f"| work of {name} | ≤ 2.00 µs | 3.00 µs | 3.00 to 3.00 | MISSED |" in written
+    assert program.main(["--write"]) == 0
+    assert document.read_text() == written
+
+
+def test_a_section_that_is_written_leaves_the_others_as_they_were(
+    document: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.main(["routes", "status", "--write"])
+    before = document.read_text()
+    assert "About verify" not in before
+
+    def anew(name: str) -> Section:
+        section = _measured(name)
+        section.measured = "Measured anew."
+        return section
+
+    monkeypatch.setattr(program, "_measure", anew)
+    program.main(["status", "verify", "--write"])
+    after = document.read_text()
+    assert after.index("About verify") < after.index("About routes") < after.index("About status")
+    assert after.count("Measured anew.") == after.count("\n## ") - 1 == 2
+    assert before[before.index("## About routes") : before.index("<!-- section status")] in after
+
+
+def test_a_section_says_when_and_on_what_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = SimpleNamespace(measure_memory=lambda: _measured("memory"))
+    monkeypatch.setattr("bench.__main__.importlib.import_module", lambda _: module)
+    monkeypatch.setattr(machine, "load_average", lambda: 3.21)
+    assert program.main(["memory"]) == 0
+    shown = capsys.readouterr().out
+    assert f" on {machine.describe()}. The machine was busy" in shown
+    assert "(load average 3.2). Versions: apostille " in shown
 
 
 def test_one_section_is_measured_and_shown_without_writing(
