@@ -41,6 +41,8 @@ class MailServer(Struct):
     replies: dict[str, str] = field(default_factory=dict)
     """What to answer to a verb instead of what is usual; empty to hang up."""
     features: tuple[str, ...] = ("SMTPUTF8", "8BITMIME")
+    silent: bool = False
+    """Take letters and do not say so."""
     letters: list[Received] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
     """Users and passwords that were sent."""
@@ -102,7 +104,6 @@ class _Conversation:
         elif verb == "DATA":
             self._say("354 go ahead")
             self._take()
-            self._say(self._server.replies.get("LETTER", "250 taken"))
         elif verb == "QUIT":
             self._say("221 bye")
             return False
@@ -117,6 +118,8 @@ class _Conversation:
         if "LETTER" not in self._server.replies:
             self._letter.content = b"".join(lines)
             self._server.letters.append(self._letter)
+        if not self._server.silent:
+            self._say(self._server.replies.get("LETTER", "250 taken"))
 
     def _say(self, line: str) -> None:
         self._connection.sendall(line.encode() + b"\r\n")
