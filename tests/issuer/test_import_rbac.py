@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from msgspec import Struct
+from sqlalchemy import update
 
 from apostille_issuer.access.django_dump import (
     DumpedUser,
@@ -25,8 +26,11 @@ from apostille_issuer.access.schemas import ImportPlan, ImportReport
 from apostille_issuer.accounts.schemas import UserDraft
 from apostille_issuer.audit.schemas import AuditEventView, AuditFilter
 from apostille_issuer.cli import main
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import COMMAND_LINE
 from apostille_issuer.issuer import Issuer
+from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.tenancy.models import Tenant
 from support.application import KEY, quick_settings
 from support.desk import Desk, bearer, problem_of
 from support.django_dump import DUMPS, write_dumps
@@ -301,6 +305,33 @@ def test_roles_go_to_an_organization_and_users_become_members(desk: Desk) -> Non
         bring_in(desk, taken)
 
 
+def test_new_members_take_seats_and_of_too_many_nobody_gets_one(desk: Desk) -> None:
+    issuer, app = desk.issuer, "importg"
+    tenant, root = desk.run(insert_tenant(issuer, "Import G"))
+
+    async def seat_two() -> None:
+        async with issuer.database.begin(EVERY_TENANT) as session:
+            await session.execute(update(Tenant).where(Tenant.id == tenant).values(seats=2))
+
+    desk.run(seat_two())
+    people = [desk.hire() for _ in range(3)]
+    fields: dict[str, Any] = {
+        "service": "import-g",
+        "organization": str(root),
+        "groups": {"Clerks": "import-g-clerk"},
+    }
+
+    def dump(count: int) -> list[dict[str, Any]]:
+        users = [user(person.login, "Clerks") for person in people[:count]]
+        return [group("Clerks", "view", app=app), *users]
+
+    with pytest.raises(IssuerProblem, match="seats_exhausted"):
+        bring_in(desk, plan_of(dump(3), **fields))
+    path = f"/v1/organizations/{root}/roles/import-g-clerk"
+    assert problem_of(desk.as_root("GET", path), 404) == "not_found"
+    assert len(bring_in(desk, plan_of(dump(2), **fields)).members) == 2
+
+
 def test_what_belongs_to_somebody_else_is_left_alone(desk: Desk) -> None:
     body = {"service": "import-c", "version": "1", "permissions": {"import-c.read": "See"}}
     audience = {"service": "import-d", "audience": "import-e", "version": "1", "permissions": {}}
@@ -333,7 +364,7 @@ def test_what_belongs_to_somebody_else_is_left_alone(desk: Desk) -> None:
         "a login name must not contain spaces or control characters",
     )
     rival = plan_of([group("G", "view", app="importe")], service="import-e")
-    with pytest.raises(Exception, match="import-d has the audience import-e"):
+    with pytest.raises(IssuerProblem, match="import-d has the audience import-e"):
         bring_in(desk, rival)
 
 

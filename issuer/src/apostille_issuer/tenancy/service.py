@@ -13,7 +13,6 @@ from apostille_issuer.tenancy.acceptances import Acceptances
 from apostille_issuer.tenancy.domains import Domains
 from apostille_issuer.tenancy.enrolment import Enrolment
 from apostille_issuer.tenancy.invitations import Invitations
-from apostille_issuer.tenancy.membership_rules import MembershipRules
 from apostille_issuer.tenancy.memberships import Memberships
 from apostille_issuer.tenancy.organizations import Organizations
 from apostille_issuer.tenancy.own_memberships import OwnMemberships
@@ -65,7 +64,7 @@ class TenancyService:
         self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
         self.organizations = Organizations(database, clock, access=access, ender=ender)
         self.memberships = Memberships(database, clock, access=access, ender=ender)
-        self.enrolment = Enrolment(clock, MembershipRules(clock, roles=access.members, ender=ender))
+        self.enrolment = Enrolment(clock)
         self.own_memberships = OwnMemberships(database, access=access)
         self.purge = TenantPurge(database, clock, audit, access=access, ender=ender)
         self._database = database
