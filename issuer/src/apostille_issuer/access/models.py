@@ -238,7 +238,8 @@ class MembershipRole(Base):
             ["memberships.tenant_id", "memberships.id"],
             ondelete="CASCADE",
         ),
-        Index("ix_membership_roles_tenant_id", "tenant_id"),
+        # Both, since SQLite would take an index of the tenant alone to follow a membership.
+        Index("ix_membership_roles_tenant_id_membership_id", "tenant_id", "membership_id"),
     )
 
     membership_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

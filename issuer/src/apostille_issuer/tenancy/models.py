@@ -143,6 +143,8 @@ class Organization(Base):
             postgresql_where=text("parent_id IS NULL"),
         ),
         Index("ix_organizations_tenant_id_name_key_id", "tenant_id", "name_key", "id"),
+        # For the foreign key: SQLite would go through a tenant's organizations for each.
+        Index("ix_organizations_tenant_id_parent_id", "tenant_id", "parent_id"),
         Index("ix_organizations_name_key_id", "name_key", "id"),
         Index("ix_organizations_parent_id_name_key", "parent_id", "name_key"),
     )

@@ -147,6 +147,7 @@ def _create_organizations() -> None:
     for columns in (
         ["parent_id", "name_key"],
         ["tenant_id", "name_key", "id"],
+        ["tenant_id", "parent_id"],
         ["name_key", "id"],
     ):
         name = f"ix_organizations_{'_'.join(columns)}"
@@ -394,7 +395,11 @@ def _change_policy() -> None:
         sa.PrimaryKeyConstraint("membership_id", "role_id", name=op.f("pk_membership_roles")),
     )
     op.create_index(op.f("ix_membership_roles_role_id"), "membership_roles", ["role_id"])
-    op.create_index(op.f("ix_membership_roles_tenant_id"), "membership_roles", ["tenant_id"])
+    op.create_index(
+        op.f("ix_membership_roles_tenant_id_membership_id"),
+        "membership_roles",
+        ["tenant_id", "membership_id"],
+    )
 
 
 def _change_subjects() -> None:
