@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from apostille_issuer.tenancy import members
 from support.desk import Desk, problem_of
 from support.firm import Firm
 from support.members import add, at, listed, shown
@@ -151,6 +152,13 @@ def test_members_are_listed_page_by_page_as_their_accounts_were_made(firm: Firm)
     assert logins == [firm.ada.login, *(person.login for person in people)]
 
 
+@pytest.fixture(params=[members.FEW, 1], ids=["few", "many"])
+def amount(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is listed in a statement, and what is looked up since it is too much for that."""
+    monkeypatch.setattr(members, "FEW", request.param)
+
+
+@pytest.mark.usefixtures("amount")
 def test_lists_are_narrowed_by_role_state_and_login(firm: Firm) -> None:
     role = firm.role(firm.root)
     bob, eve = firm.member(firm.root, "staff"), firm.member(firm.root, role, "staff")
@@ -168,6 +176,7 @@ def test_lists_are_narrowed_by_role_state_and_login(firm: Firm) -> None:
     assert logins(login="nobody") == []
 
 
+@pytest.mark.usefixtures("amount")
 def test_a_subtree_lists_somebody_for_each_organization_he_is_in(firm: Firm) -> None:
     north = firm.put("North")
     works, south = firm.put("Works", north), firm.put("South")

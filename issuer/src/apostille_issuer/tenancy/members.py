@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, Select, Uuid, literal, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Uuid, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.memberships import MemberRoles
@@ -23,6 +24,9 @@ from apostille_issuer.tenancy.schemas.memberships import MemberFilter, MemberVie
 __all__ = ["MemberPlace", "member_in", "members_in", "place_of"]
 
 UUID_LENGTH: Final = 36
+
+FEW: Final = 500
+"""Up to so many are listed in a statement."""
 
 
 class MemberPlace(Struct, frozen=True):
@@ -87,9 +91,12 @@ async def members_in(  # noqa: PLR0913 - where, which, and what part of them
         IssuerProblem: ``validation_failed`` for what no login name begins with;
             ``not_found`` for what no role can be called.
     """
-    statement = _narrowed(_MEMBERS.where(Membership.tenant_id == tenant_id), wanted, roles)
+    statement = _MEMBERS.where(Membership.tenant_id == tenant_id)
+    for condition in await _conditions(session, wanted, roles):
+        statement = statement.where(condition)
     if wanted.subtree:
-        statement = statement.where(Membership.organization_id.in_(subtree_of(organization_id)))
+        below = subtree_of(organization_id)
+        statement = statement.where(await _among(session, Membership.organization_id, below))
         if after is not None:
             last = tuple_(literal(after.user_id, Uuid()), literal(after.organization_id, Uuid()))
             place = tuple_(Membership.user_id, Membership.organization_id)
@@ -114,15 +121,33 @@ _MEMBERS: Select[Any] = select(Membership, USERS.c.login, USERS.c.kind).join(
 )
 
 
-def _narrowed(statement: Select[Any], wanted: MemberFilter, roles: MemberRoles) -> Select[Any]:
+async def _conditions(
+    session: AsyncSession, wanted: MemberFilter, roles: MemberRoles
+) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if wanted.state is not None:
-        statement = statement.where(Membership.state == wanted.state)
+        conditions.append(Membership.state == wanted.state)
     if wanted.role is not None:
-        statement = statement.where(Membership.id.in_(roles.memberships_with(wanted.role)))
+        holding = roles.memberships_with(wanted.role)
+        conditions.append(await _among(session, Membership.id, holding))
     if wanted.login:
         prefix = _checked_prefix(wanted.login)
-        statement = statement.where(USERS.c.login_key.between(prefix, prefix + LAST))
-    return statement
+        conditions.append(USERS.c.login_key.between(prefix, prefix + LAST))
+    return conditions
+
+
+async def _among(
+    session: AsyncSession, column: InstrumentedAttribute[uuid.UUID], found: Select[uuid.UUID]
+) -> ColumnElement[bool]:
+    """Return whether *column* is one of those *found*, so that it is looked up where they are many.
+
+    Few are listed, and lead to their rows. Of many, the rows are taken in the
+    order of the list, each is looked up, and a page is soon full.
+    """
+    few = (await session.scalars(found.limit(FEW + 1))).all()
+    if len(few) <= FEW:
+        return column.in_(few)
+    return found.where(found.selected_columns[0] == column).exists()
 
 
 def _checked_prefix(login: str) -> str:
