@@ -203,6 +203,12 @@ async def test_options_in_the_url_are_kept(postgresql: Server) -> None:
     postgresql.drop_database(plain)
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+async def test_postgresql_compiles_no_plans_for_us(database: Database) -> None:
+    async with database.read() as session:
+        assert await session.scalar(text("SHOW jit")) == "off"
+
+
 def test_identifiers_are_version_7_and_sort_by_time() -> None:
     made = [new_id() for _ in range(1000)]
     assert {identifier.version for identifier in made} == {7}
