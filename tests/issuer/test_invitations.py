@@ -793,8 +793,7 @@ def test_what_became_of_an_older_letter_is_not_said_of_the_newest(
     desk, made = firm.desk, letters.send()
     source = desk.issuer.outbox._sources["invitation"]
     firm.ask("POST", f"{letters.at(made)}/resend")
-    while letters.shown(made)["delivery"] == "waiting":
-        desk.run(desk.issuer.outbox.deliver())
+    letters.settled(made)
 
     async def settle(generation: int) -> None:
         async with desk.issuer.database.begin(EVERY_TENANT) as session:

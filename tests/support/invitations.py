@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from itertools import count
 from typing import Any
@@ -57,6 +58,14 @@ class Letters:
         answer = self.firm.ask("GET", self.at(made), headers=self.desk.root())
         assert answer.status_code == 200, answer.text
         shown: dict[str, Any] = answer.json()
+        return shown
+
+    def settled(self, made: dict[str, Any]) -> dict[str, Any]:
+        """Return an invitation once its newest letter has been sent."""
+        until = time.monotonic() + 30
+        while (shown := self.shown(made))["delivery"] == "waiting":
+            assert time.monotonic() < until, "the letter was not sent"
+            time.sleep(0.01)
         return shown
 
     def token(self, made: dict[str, Any], generation: int = 0) -> str:
