@@ -26,6 +26,7 @@ from apostille_issuer.access.schemas import ImportPlan, ImportReport
 from apostille_issuer.accounts.schemas import UserDraft
 from apostille_issuer.audit.schemas import AuditEventView, AuditFilter
 from apostille_issuer.cli import main
+from apostille_issuer.cli.importing_rbac import _described
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import COMMAND_LINE
 from apostille_issuer.issuer import Issuer
@@ -180,6 +181,14 @@ def test_what_django_dumped_is_imported_once(house: House, dumps: Path, form: st
     planned, _ = house.import_rbac(dumps / form, MAPPING, "--dry-run")
     assert planned[:2] == ["dry run: nothing is changed", "nothing would change"]
     assert house.do(events) == after
+    more = MAPPING.replace('"inventory.read"\n', '["inventory.read", "inventory.look"]\n')
+    corrected, _ = house.import_rbac(dumps / form, more)
+    assert corrected == [
+        "  + permission inventory.look, was stock.view_item",
+        "  ~ role auditors: inventory.look",
+        "  ~ role shop-clerks: inventory.look",
+        *("without counterpart:", *without),
+    ]
 
 
 def test_what_went_wrong_is_one_line(house: House, dumps: Path, tmp_path: Path) -> None:
@@ -542,6 +551,14 @@ def test_what_cannot_be_shown_is_not_stored() -> None:
     description = plan.roles["a"].description
     assert description.startswith("Django group A?[31mxxx")
     assert len(description) == 500
+
+
+def test_members_and_roles_without_rights_are_told() -> None:
+    report = ImportReport(members=["ada"], created={"guest": ()})
+    assert list(_described(report, dry_run=False)) == [
+        "  + role guest: allows nothing",
+        "  + member ada",
+    ]
 
 
 def test_the_mapping_of_the_guide_is_one() -> None:
