@@ -17,10 +17,10 @@ MAX_LABEL_LENGTH: Final = 63
 
 # Dot-string of RFC 5321 section 4.1.2 and RFC 6531 section 3.3: no quoted
 # local parts, no comments, no address literals. What is not ASCII has been
-# held to letters, marks and digits by then.
-_ALNUM: Final = r"A-Za-z0-9\u0080-\U0010ffff"
-_ATOM: Final = rf"[{_ALNUM}!#$%&'*+/=?^_`{{|}}~\-]+"
-_LABEL: Final = rf"[{_ALNUM}](?:[{_ALNUM}\-]*[{_ALNUM}])?"
+# held to letters, marks and digits by then, so it is only said which ASCII is out.
+_ATOM: Final = r"""[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+"""
+_EDGE: Final = r"[^\x00-/:-@\[-`{-\x7f]"
+_LABEL: Final = rf"{_EDGE}(?:[^\x00-,./:-@\[-`{{-\x7f]*{_EDGE})?"
 _LOCAL: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 
