@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from msgspec import UNSET
 
@@ -145,6 +147,37 @@ def test_what_he_is_everywhere_is_none_of_it(firm: Firm) -> None:
     assert his.ended() == {firm.root}
     claims = firm.desk.claims(his.tokens["none"])
     assert (claims.org, claims.roles) == (UNSET, ("staff",))
+
+
+def test_no_session_survives_a_removal_at_the_same_moment(firm: Firm) -> None:
+    """Whoever logs in or refreshes meanwhile is before it, and ended, or after it, and refused."""
+    bob = firm.member(firm.root, "staff")
+    begun = [firm.speak(bob, firm.root) for _ in range(3)]
+    url, place = firm.desk.url, str(firm.root)
+
+    def log_in(_: int) -> httpx.Response:
+        body = {"login": bob.login, "password": bob.password, "organization": place}
+        return httpx.post(f"{url}/v1/auth/login", json=body, timeout=30)
+
+    def refresh(tokens: dict[str, Any]) -> httpx.Response:
+        body = {"refresh_token": tokens["refresh_token"]}
+        return httpx.post(f"{url}/v1/auth/refresh", json=body, timeout=30)
+
+    def remove() -> httpx.Response:
+        path = f"{url}/v1/organizations/{at(firm.root, bob)}"
+        return httpx.delete(path, headers=firm.above, timeout=30)
+
+    with ThreadPoolExecutor(7) as pool:
+        logins = [pool.submit(log_in, number) for number in range(3)]
+        removal = pool.submit(remove)
+        refreshes = [pool.submit(refresh, tokens) for tokens in begun]
+        answers = [each.result() for each in (*logins, *refreshes)]
+    assert removal.result().status_code == 204
+    assert {answer.status_code for answer in answers} <= {200, 401, 403}
+    for tokens in [*begun, *(answer.json() for answer in answers if answer.is_success)]:
+        assert firm.voided(tokens)
+        assert problem_of(firm.desk.refresh(tokens["refresh_token"]), 401) == "session_ended"
+    assert problem_of(log_in(0), 403) == "not_a_member"
 
 
 # What one may switch to.
