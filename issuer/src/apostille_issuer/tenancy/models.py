@@ -214,6 +214,11 @@ class Membership(Base):
         ),
         CheckConstraint("state IN ('active', 'suspended')", name="state"),
         Index("ix_memberships_tenant_id_user_id", "tenant_id", "user_id"),
+        # Of one organization in the order of the list: without it SQLite goes through the tenant's.
+        Index(
+            "ix_memberships_tenant_id_organization_id_user_id",
+            *("tenant_id", "organization_id", "user_id"),
+        ),
         Index("ix_memberships_user_id_organization_id", "user_id", "organization_id"),
     )
 

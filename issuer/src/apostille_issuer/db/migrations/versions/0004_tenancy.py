@@ -215,7 +215,11 @@ def _create_memberships() -> None:
         ),
         sa.UniqueConstraint("tenant_id", "id", name=op.f("uq_memberships_tenant_id_id")),
     )
-    for columns in (["tenant_id", "user_id"], ["user_id", "organization_id"]):
+    for columns in (
+        ["tenant_id", "user_id"],
+        ["tenant_id", "organization_id", "user_id"],
+        ["user_id", "organization_id"],
+    ):
         op.create_index(op.f(f"ix_memberships_{'_'.join(columns)}"), "memberships", columns)
     op.create_table(
         "invitations",
