@@ -126,7 +126,9 @@ class _Description(JsonRenderPlugin):
 def _with_problems(description: dict[str, Any]) -> dict[str, Any]:
     """Say of every operation that its errors are problem documents.
 
-    Litestar would describe a 400 of its own shape, which is never sent.
+    Litestar would describe a 400 of its own shape, which is never sent; give an
+    answer without content a media type; and say that one of two kinds of answer
+    never fits the other, too.
     """
     reference, schemas = msgspec.json.schema_components(
         (Problem,), ref_template="#/components/schemas/{name}"
@@ -142,6 +144,10 @@ def _with_problems(description: dict[str, Any]) -> dict[str, Any]:
             responses = operation["responses"]
             if _is_litestars(responses.get("400", problem)):
                 del responses["400"]
+            responses.get("204", {}).pop("content", None)
+            for held in responses.get("200", {}).get("content", {}).values():
+                if "oneOf" in held["schema"]:
+                    held["schema"]["anyOf"] = held["schema"].pop("oneOf")
             responses.setdefault("default", problem)
     return dict(described)
 
