@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from apostille_contracts.events import EventTag
 from apostille_contracts.manifest import Manifest
 from apostille_issuer.access.assignments import Assignments
-from apostille_issuer.access.authority import reach_of
+from apostille_issuer.access.authority import authorize_tenant, reach_of
 from apostille_issuer.access.catalogue import SystemRole
 from apostille_issuer.access.configured_roles import (
     NO_CONFIGURED_ROLES,
@@ -186,6 +186,18 @@ class AccessService:
             IssuerProblem: ``overloaded`` if policy keeps changing while we look.
         """
         return await self._resolver.heaviest_role(session, place, audience)
+
+    async def require_in_tenant(self, context: RequestContext, permission: str) -> None:
+        """Make sure that whose token speaks for an organization holds *permission* in its root.
+
+        About who acts for the platform the guard of the route has decided.
+
+        Raises:
+            IssuerProblem: ``not_found``: he has no rights there; ``permission_denied``.
+        """
+        if context.tenant_id is not None:
+            async with self._policy.database.read(context.tenant_id) as session:
+                await authorize_tenant(session, context, context.tenant_id, permission)
 
     async def effective_permissions(
         self,

@@ -81,8 +81,7 @@ class AuditController(Controller):
             since=_moment("since", since),
             until=_moment("until", until),
         )
-        if context.tenant_id is not None:
-            await access.require_in_tenant(context, IssuerPermission.AUDIT_READ)
+        await access.require_in_tenant(context, IssuerPermission.AUDIT_READ)
         return await audit.events(wanted, cursor=cursor, limit=limit, tenant_id=context.tenant_id)
 
 
