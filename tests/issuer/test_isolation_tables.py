@@ -256,10 +256,17 @@ def test_rows_of_no_tenant_are_read_from_everywhere_and_changed_from_no_tenant(
             "INSERT INTO roles (id, name, description, system, created_at, updated_at)"
             " VALUES (gen_random_uuid(), 'staff', '', true, now(), now())"
         )
+        connection.execute(
+            "INSERT INTO audit_events (id, at, tag, outcome)"
+            " VALUES (gen_random_uuid(), now(), 'x', 'success')"
+        )
         for reach in (*map(str, tenants), EVERY_TENANT, ""):
             connection.execute("SELECT set_config('apostille.tenant', %s, true)", [reach])
             found = connection.execute("SELECT name FROM roles WHERE tenant_id IS NULL").fetchall()
             assert found == [("staff",)]
+            # Unlike roles, the platform's own trail is for the platform alone.
+            trail = connection.execute("SELECT tag FROM audit_events WHERE tenant_id IS NULL")
+            assert len(trail.fetchall()) == (0 if len(reach) > 1 else 1)
             changed = connection.execute("UPDATE roles SET name = name WHERE tenant_id IS NULL")
             assert changed.rowcount == (0 if len(reach) > 1 else 1)
 

@@ -280,16 +280,16 @@ async def test_sweeping_goes_on_after_a_failure(
 ) -> None:
     status = replicas[0].issuer.status
     swept = asyncio.Event()
-    results: list[Exception | None] = [
+    results: list[Exception] = [
         IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE, retry_after=2),
-        None,
+        ZeroDivisionError(),
     ]
 
     async def sweep() -> int:
-        if (result := results.pop(0)) is not None:
-            raise result
+        await asyncio.sleep(0)
+        if results:
+            raise results.pop(0)
         swept.set()
-        await asyncio.Event().wait()
         return 0
 
     monkeypatch.setattr(module, "SWEEP_SECONDS", 0)
@@ -297,6 +297,7 @@ async def test_sweeping_goes_on_after_a_failure(
     async with status.sweeping():
         await asyncio.wait_for(swept.wait(), 30)
     assert "could not drop old entries" in caplog.text
+    assert "dropping old entries of status lists failed" in caplog.text
 
 
 async def test_a_board_alone_knows_no_list(database: Database, clock: ManualClock) -> None:

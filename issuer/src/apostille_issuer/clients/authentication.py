@@ -181,6 +181,9 @@ class ClientAuthenticator:
         proof, holder = found.assertion, found.holder
         if proof is None:
             return
+        # It may have expired while we waited for the session, and been forgotten since.
+        if proof.usable_until <= now:
+            raise ClientRefused("expired_assertion", holder.key_id, holder.tenant_id)
         # What has expired is refused for that, and need not be remembered.
         await session.execute(
             delete(UsedAssertion)

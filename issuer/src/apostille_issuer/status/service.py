@@ -123,19 +123,25 @@ class StatusService:
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
         """Sweep again and again for as long as the block runs."""
-        task = asyncio.create_task(self._keep_sweeping())
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._sweep_until(stop))
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            stop.set()  # not cancelled: a connection in use would not be given back
+            await task
 
-    async def _keep_sweeping(self) -> None:
+    async def _sweep_until(self, stop: asyncio.Event) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
+            if stop.is_set():
+                return
             try:
                 await self.sweep()
             except IssuerProblem:
                 # What is not dropped now is dropped later; a list is right either way.
                 _log.warning("could not drop old entries of status lists", exc_info=True)
+            except Exception:  # noqa: BLE001 - logged
+                # Nothing may end this task before its time: nothing would ever be dropped again.
+                _log.exception("dropping old entries of status lists failed")

@@ -28,6 +28,9 @@ OF_TENANTS = (
 )
 """Tables with a column \"tenant_id\"."""
 
+SHARED = ("roles", "role_grants")
+"""Those whose rows of no tenant are for all of them to read."""
+
 
 def upgrade() -> None:
     _create_tenants()
@@ -40,7 +43,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         statements = [*row_level_security("tenants", "id")]
         for table in OF_TENANTS:
-            statements += row_level_security(table)
+            statements += row_level_security(table, shared=table in SHARED)
         for statement in statements:
             op.execute(statement)
 
