@@ -663,6 +663,17 @@ def test_a_superuser_is_not_lured_into_a_role_that_denies(firm: Firm, letters: L
     assert problem_of(answer, 409) == "invitation_void"
 
 
+def test_who_administers_the_root_is_not_lured_out_of_office(firm: Firm, letters: Letters) -> None:
+    north = firm.put("North")
+    eve = bearer(firm.speak(firm.member(north, "admin"), north))
+    denying = firm.role(north, deny=("iam.*",))
+    body = {"email": firm.ada.login, "roles": [denying]}
+    made = firm.ask("POST", f"{north}/invitations", json=body, headers=eve)
+    assert made.status_code == 201, made.text
+    answer = by_password(letters, firm.ada, letters.token(made.json()))
+    assert problem_of(answer, 409) == "invitation_void"
+
+
 # Sending again, revoking.
 
 

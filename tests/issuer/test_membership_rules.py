@@ -170,6 +170,46 @@ def test_nobody_puts_somebody_out_of_office_by_a_role_that_denies(firm: Firm) ->
     assert give(firm, firm.root, boss, denies).status_code == 204
 
 
+def test_who_administers_below_denies_nothing_to_who_administers_above(firm: Firm) -> None:
+    """What Ada is denied below she could not hand on at the root any more."""
+    north = firm.put("North")
+    eve, deputy = firm.member(north, "admin"), firm.member(firm.root, "admin")
+    headers = bearer(firm.speak(eve, north))
+    made = f"role-{uuid.uuid4().hex}"
+    draft = {"name": made, "deny": ["iam.*"]}
+    roles = f"{north}/roles"
+    assert firm.ask("POST", roles, json=draft, headers=headers).status_code == 201
+    exceeds(add(firm, north, firm.ada, headers, roles=[made]), "iam.*")
+    # Nor later: by another role, by what a role comes to deny, by a membership that rests.
+    assert add(firm, north, firm.ada, headers).status_code == 201
+    exceeds(give(firm, north, firm.ada, made, headers), "iam.*")
+    harmless = firm.role(north)
+    assert give(firm, north, firm.ada, harmless, headers).status_code == 204
+    denies = {"deny": ["iam.keys.read"]}
+    exceeds(firm.ask("PATCH", f"{roles}/{harmless}", json=denies, headers=headers), "iam.*")
+    firm.join(north, deputy, made)
+    assert turn(firm, north, deputy, "suspended", headers).status_code == 200
+    exceeds(turn(firm, north, deputy, "active", headers), "iam.*")
+    # Ada is in office, and who has no more rights above than Eve may be denied something.
+    bob = firm.member(north, "admin")
+    assert give(firm, north, bob, made, headers).status_code == 204
+    assert give(firm, firm.root, firm.member(firm.root), "admin").status_code == 204
+    assert give(firm, north, deputy, harmless).status_code == 204
+    assert turn(firm, north, deputy, "active").status_code == 200
+
+
+def test_rights_everywhere_are_rights_above(firm: Firm) -> None:
+    north = firm.put("North")
+    eve, denies = firm.member(north, "admin"), firm.role(north, deny=["iam.keys.read"])
+    support = firm.desk.hire("admin")
+    firm.join(north, support)
+    headers = bearer(firm.speak(eve, north))
+    exceeds(give(firm, north, support, denies, headers), "iam.*")
+    assert give(firm, north, support, denies).status_code == 204
+    assert take(firm, north, support, denies, firm.desk.root()).status_code == 204
+    assert give(firm, north, support, denies, firm.desk.root()).status_code == 204
+
+
 def test_a_superuser_is_denied_nothing_anywhere(firm: Firm) -> None:
     boss, denies = firm.desk.hire("superuser"), firm.role(firm.root, deny=["iam.users.read"])
     added = add(firm, firm.root, boss, firm.desk.root(), roles=[denies])
@@ -261,8 +301,10 @@ def test_the_last_administrator_of_a_tenant_stays_one(firm: Firm) -> None:
         assert problem_of(refused, 409) == "last_administrator"
     refusals = firm.events(firm.root, outcome="refused")
     assert {event["after"]["code"] for event in refusals} == {"last_administrator"}
-    # Somebody below the root, suspended, or who is no person, administers no tenant.
+    # Somebody below the root, in the root alone, suspended, or who is no person, administers
+    # no tenant.
     firm.member(firm.put("North"), "admin")
+    firm.member(firm.root, firm.role(firm.root, "iam.*"))
     away = firm.member(firm.root, "admin")
     assert turn(firm, firm.root, away, "suspended").status_code == 200
     assert problem_of(take(firm, firm.root, firm.ada, "admin"), 409) == "last_administrator"

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.permissions import EVERYTHING
 from apostille_contracts.problems import FieldError, ProblemCode
+from apostille_issuer.access.denying import OVER_ISSUER, require_may_deny
 from apostille_issuer.access.holders import just_him
 from apostille_issuer.access.holdings import Holdings, from_here_down, just_here
 from apostille_issuer.access.models import (
@@ -31,7 +32,6 @@ from apostille_issuer.access.policy import require_held
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.roles import find_role_in, grants_of
 from apostille_issuer.access.standings import roles_in_organizations
-from apostille_issuer.access.superusers import require_no_superuser
 from apostille_issuer.access.territory import Territory
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
@@ -44,8 +44,6 @@ __all__ = [
     "require_may_give",
     "require_may_take",
 ]
-
-_OVER_ISSUER = or_(RoleGrant.grant == EVERYTHING, RoleGrant.grant.startswith("iam."))
 
 
 class Member(Struct, frozen=True):
@@ -219,7 +217,7 @@ class MemberRoles:
     async def require_may_manage(
         self,
         session: AsyncSession,
-        actor_id: uuid.UUID | None,
+        context: RequestContext,
         own: Holdings,
         member: Member,
         *,
@@ -229,16 +227,19 @@ class MemberRoles:
 
         The actor must hold every right under ``iam`` that some role allows the
         member there, whatever state his membership is in. Where one of
-        *new_roles* is inherited and denies, it could put him out of office
-        further down: then what he has there counts, too. Everybody may act on
-        himself; a superuser is denied nothing.
+        *new_roles* denies, it could put him out of office further up, and
+        further down if it is inherited: then what he has there counts, too
+        (:func:`.require_may_deny`). Everybody may act on himself; a superuser
+        is denied nothing.
 
         Raises:
             IssuerProblem: ``grant_exceeds_own``, naming what is missing; ``protected``.
         """
         if any(role.grants.denies for role in new_roles):
-            await require_no_superuser(session, just_him(member.user_id), "role")
-        if member.user_id == actor_id:
+            await require_may_deny(
+                session, context, just_him(member.user_id), member.organization_id, field="role"
+            )
+        if member.user_id == context.actor_id:
             return
         require_held(own.here, await session.scalars(_allowed_here(member)))
         if any(role.inherited and role.grants.denies for role in new_roles):
@@ -251,8 +252,8 @@ class MemberRoles:
         """Let what the block does leave the tenant somebody who administers it, if it has one.
 
         That is somebody active with an active membership in the root, by which
-        he is allowed ``iam.*`` and denied nothing of it. The platform's
-        administrators may do without.
+        he is allowed ``iam.*``, in all below it, too, and denied nothing of
+        it. The platform's administrators may do without.
 
         Raises:
             IssuerProblem: ``last_administrator``; roll back.
@@ -367,9 +368,7 @@ def _allowed_below(member: Member) -> Select[str]:
 
 
 def _allowed_by(roles: ColumnElement[bool]) -> Select[str]:
-    return (
-        select(RoleGrant.grant).where(roles, RoleGrant.effect == "allow", _OVER_ISSUER).distinct()
-    )
+    return select(RoleGrant.grant).where(roles, RoleGrant.effect == "allow", OVER_ISSUER).distinct()
 
 
 async def _has_administrator(session: AsyncSession, organization_id: uuid.UUID) -> bool:
@@ -377,14 +376,15 @@ async def _has_administrator(session: AsyncSession, organization_id: uuid.UUID) 
     denied = (
         select(MembershipRole.membership_id)
         .join(RoleGrant, RoleGrant.role_id == MembershipRole.role_id)
-        .where(RoleGrant.effect == "deny", _OVER_ISSUER)
+        .where(RoleGrant.effect == "deny", OVER_ISSUER)
     )
     administrators = (
         select(MEMBERSHIPS.c.id)
         .join(ORGANIZATIONS, ORGANIZATIONS.c.id == MEMBERSHIPS.c.organization_id)
         .join(USERS, USERS.c.id == MEMBERSHIPS.c.user_id)
         .join(MembershipRole, MembershipRole.membership_id == MEMBERSHIPS.c.id)
-        .join(RoleGrant, RoleGrant.role_id == MembershipRole.role_id)
+        .join(Role, Role.id == MembershipRole.role_id)
+        .join(RoleGrant, RoleGrant.role_id == Role.id)
         .where(
             ORGANIZATIONS.c.id == organization_id,
             ORGANIZATIONS.c.parent_id.is_(None),
@@ -392,6 +392,7 @@ async def _has_administrator(session: AsyncSession, organization_id: uuid.UUID) 
             MEMBERSHIPS.c.id.not_in(denied),
             USERS.c.state == "active",
             USERS.c.kind == "person",
+            Role.inherited,
             RoleGrant.effect == "allow",
             RoleGrant.grant.in_((EVERYTHING, "iam.*")),
         )

@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, Select, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
-from apostille_contracts.permissions import EVERYTHING
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.authority import authorize, reach_of
 from apostille_issuer.access.catalogue import IssuerPermission, SystemRole
+from apostille_issuer.access.denying import OVER_ISSUER, require_may_deny
 from apostille_issuer.access.holders import Holders, holders_below, holders_of_role
 from apostille_issuer.access.holdings import Holdings, from_here_down, holdings_in, just_here
 from apostille_issuer.access.memberships import MemberRoles
@@ -46,7 +46,6 @@ from apostille_issuer.access.role_records import (
     view_of,
 )
 from apostille_issuer.access.schemas import RoleClone, RoleDraft, RoleHolder, RolePatch, RoleView
-from apostille_issuer.access.superusers import require_no_superuser
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
@@ -177,7 +176,8 @@ class OrganizationRoles:
 
         As for a role that is for all (:meth:`.Roles.update`), with the rights
         that the actor has in the organization, and compared with those that
-        its holders have by membership where they hold it.
+        its holders have by membership where they hold it; where it denies more,
+        with those that they have further up, too.
 
         Raises:
             IssuerProblem: ``protected`` for a role that is not the
@@ -341,7 +341,9 @@ class _Desk(Struct, frozen=True):
             require_held(own, held.all())
         require_held(own, regrant.must_hold)
         if regrant.denies:
-            await require_no_superuser(self.session, holders.users, "deny")
+            await require_may_deny(
+                self.session, self.context, holders.users, self.organization_id, field="deny"
+            )
 
     async def _is_given_below(self, role: Role) -> bool:
         given = (
@@ -419,6 +421,6 @@ def _over_issuer(holders: Holders, actor_id: uuid.UUID | None) -> Select[str]:
         .where(
             place.c.user_id != actor_id,
             RoleGrant.effect == "allow",
-            or_(RoleGrant.grant == EVERYTHING, RoleGrant.grant.startswith("iam.")),
+            OVER_ISSUER,
         )
     )

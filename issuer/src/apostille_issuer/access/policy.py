@@ -173,14 +173,14 @@ class Change:
         """Act in the transaction of *session*, for whom *context* names."""
         self.session = session
         self.new_revision = False
+        self.context = context
         self._audit = audit
         self._watch = watch
-        self._context = context
 
     @property
     def actor_id(self) -> uuid.UUID | None:
         """Who acts."""
-        return self._context.actor_id
+        return self.context.actor_id
 
     async def require(self, grants: frozenset[str]) -> None:
         """Let nobody hand on what he does not hold.
@@ -193,7 +193,7 @@ class Change:
         """
         if not grants:
             return
-        own = await rights_of(self.session, self._context.actor_id)
+        own = await rights_of(self.session, self.context.actor_id)
         require_held(own, grants)
 
     async def require_may_manage(self, users: Select[uuid.UUID]) -> None:
@@ -202,7 +202,7 @@ class Change:
         Raises:
             IssuerProblem: ``grant_exceeds_own``, naming what is missing.
         """
-        await require_may_manage(self.session, self._context.actor_id, users)
+        await require_may_manage(self.session, self.context.actor_id, users)
 
     async def rights_changed(
         self, users: Select[uuid.UUID] | Holders, within: Select[uuid.UUID] | None = None
@@ -245,7 +245,7 @@ class Change:
         self._audit.record(
             self.session,
             tag,
-            context=self._context,
+            context=self.context,
             target=target,
             before=before,
             after=after,

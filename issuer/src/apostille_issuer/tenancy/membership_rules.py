@@ -77,7 +77,7 @@ class MembershipRules:
         if row is None:
             raise IssuerProblem(ProblemCode.NOT_FOUND)
         member = Member(row.id, row.tenant_id, organization_id, user_id)
-        await self._roles.require_may_manage(session, change.actor_id, own, member)
+        await self._roles.require_may_manage(session, context, own, member)
         before = await member_in(session, organization_id, user_id, self._roles)
         return Managed(row, member, own, before)
 
@@ -91,7 +91,7 @@ class MembershipRules:
         """
         require_may_give(own, roles)
         await self._roles.require_may_manage(
-            change.session, change.actor_id, own, member, new_roles=roles
+            change.session, change.context, own, member, new_roles=roles
         )
 
     async def require_may_turn(

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.catalogue import IssuerPermission
+from apostille_issuer.access.denying import require_may_deny
+from apostille_issuer.access.holders import just_him
 from apostille_issuer.access.holdings import holdings_in
 from apostille_issuer.access.memberships import (
     GrantedRole,
@@ -106,14 +108,15 @@ class Promises:
                     roles=row.roles,
                     extras=extras,
                 )
-                # Whoever accepts does so for himself; but a superuser is denied nothing.
-                await self._members.require_may_manage(
-                    session,
-                    member.user_id,
-                    await holdings_in(session, inviter, row.organization_id, WRITE),
-                    member,
-                    new_roles=granted,
-                )
+                # Whoever accepts does so for himself; but he is not lured out of office.
+                if any(role.grants.denies for role in granted):
+                    await require_may_deny(
+                        session,
+                        inviter,
+                        just_him(member.user_id),
+                        member.organization_id,
+                        field="role",
+                    )
             except IssuerProblem as problem:
                 if problem.code not in _BROKEN:
                     raise
