@@ -127,8 +127,8 @@ class Issuer:
         self.own_account = self._own_account(authenticator, ender)
         self.sessions = self._sessions(authenticator, ender)
         self.own_sessions = OwnSessions(self.database, clock, ender)
-        self.tenancy = self._tenancy(authenticator, ender)
         self.clients = self._clients(ender)
+        self.tenancy = self._tenancy(authenticator, ender)
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
         )
@@ -213,6 +213,7 @@ class Issuer:
             checker=DnsResolver(settings.dns_servers),
             issuer_url=settings.issuer_url,
             purge_after=settings.tenant_purge_after,
+            accounts=self.clients.accounts,
             invitations=Invitations(
                 self.database,
                 self.clock,

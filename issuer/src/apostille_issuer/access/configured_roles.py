@@ -36,6 +36,7 @@ from apostille_issuer.access.role_records import (
     audited,
     checked_draft,
     grants_of,
+    make_way,
     require_free,
     store_grants,
     view_of,
@@ -136,8 +137,8 @@ async def seed_configured(policy: Policy, configured: ConfiguredRoles) -> None:
     several replicas starting at once: the second finds everything in place.
 
     Raises:
-        StartupError: A role of that name is somebody's own, or it would deny
-            something to a superuser.
+        StartupError: A custom role for all has that name, or it would deny
+            something to a superuser. A tenant's role of that name is renamed.
     """
     for draft in configured.roles:
         tag, target = EventTag.ROLE_UPDATED, f"role:{draft.name}"
@@ -154,7 +155,7 @@ async def _seed(policy: Policy, change: Change, draft: RoleDraft) -> None:
     wanted = Rights(frozenset(draft.allow), frozenset(draft.deny))
     role = await session.scalar(_called(draft.name))
     if role is None:
-        await require_free(session, draft.name, None)
+        await make_way(change, draft.name, now)
         role = Role(
             id=new_id(),
             name=draft.name,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
 from typing import Any
 
 from msgspec import UNSET, Struct
 from sqlalchemy import delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from apostille_contracts.events import EventTag
 from apostille_contracts.permissions import covers
 from apostille_contracts.problems import FieldError, ProblemCode
-from apostille_issuer.access.models import Permission, Role, RoleGrant
+from apostille_issuer.access.holders import Holders, holders_of_role
+from apostille_issuer.access.models import NAME_LENGTH, Permission, Role, RoleGrant
 from apostille_issuer.access.naming import check_grants, check_name, check_text
+from apostille_issuer.access.policy import Change
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.schemas import RoleClone, RoleDraft, RolePatch, RoleView
 from apostille_issuer.problems import IssuerProblem
@@ -28,6 +33,7 @@ __all__ = [
     "checked_patch",
     "drafted",
     "grants_of",
+    "make_way",
     "patched",
     "require_custom",
     "require_free",
@@ -106,6 +112,47 @@ async def require_free(session: AsyncSession, name: str, tenant_id: uuid.UUID | 
         raise IssuerProblem(
             ProblemCode.NAME_TAKEN, errors=(FieldError("name", "there is a role of this name"),)
         )
+
+
+async def make_way(change: Change, name: str, now: datetime) -> None:
+    """Rename the roles of tenants that are called *name*, so that one for all can be.
+
+    What the platform names goes before what a tenant does, who could keep it
+    from starting else. A role becomes ``<name>-2``, or has the next number
+    that is free in its tenant; it grants what it did. Tokens that name it are
+    void, and its tenant reads of it in its trail.
+
+    Args:
+        change: The transaction; it reaches over all tenants.
+        name: What the other role is to be called.
+        now: The present.
+    """
+    session = change.session
+    in_the_way = select(Role).where(Role.name == name, Role.tenant_id.is_not(None))
+    roles = (await session.scalars(in_the_way.order_by(Role.id))).all()
+    grants = await grants_of(session, [role.id for role in roles])
+    for role in roles:
+        before = view_of(role, grants[role.id])
+        role.name, role.updated_at = await _next_free(session, role), now
+        holders = holders_of_role(role.id, inherited=role.inherited)
+        await change.rights_changed(Holders(None, holders.places))
+        change.record(
+            EventTag.ROLE_UPDATED,
+            f"role:{name}",
+            before=audited(before),
+            after=audited(view_of(role, grants[role.id])),
+            tenant_id=role.tenant_id,
+        )
+    await session.flush()
+
+
+async def _next_free(session: AsyncSession, role: Role) -> str:
+    """Return the first name like that of *role*, with a number, that its tenant has free."""
+    of_all = or_(Role.tenant_id.is_(None), Role.tenant_id == role.tenant_id)
+    taken = frozenset(await session.scalars(select(Role.name).where(of_all)))
+    suffixes = (f"-{number}" for number in count(2))
+    names = (role.name[: NAME_LENGTH - len(suffix)] + suffix for suffix in suffixes)
+    return next(name for name in names if name not in taken)
 
 
 async def require_known(session: AsyncSession, wanted: Rights) -> None:

@@ -25,7 +25,8 @@ from apostille_issuer.access.models import (
     ServicePermission,
 )
 from apostille_issuer.access.naming import module_of
-from apostille_issuer.access.policy import Policy, lock_policy
+from apostille_issuer.access.policy import Change, Policy
+from apostille_issuer.access.role_records import make_way
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import COMMAND_LINE
@@ -50,18 +51,18 @@ async def seed(policy: Policy, audit: AuditTrail, audience: str) -> None:
         audience: Audience of the issuer's own API.
 
     Raises:
-        StartupError: Another service has that audience.
+        StartupError: Another service has that audience, or a custom role for
+            all has the name of a new system role. A tenant's role is renamed.
     """
     async with policy.database.begin() as session:
         await session.execute(_first_revision(policy.database.dialect))
-        revision = await lock_policy(session)
-        now = policy.clock()
+    now, act = policy.clock(), EventTag.SERVICE_UPDATED
+    async with policy.change(COMMAND_LINE, act, f"service:{ISSUER_SERVICE}") as change:
         grown = [
-            await _seed_service(session, audit, audience, now),
-            await _seed_roles(session, audit, now),
+            await _seed_service(change.session, audit, audience, now),
+            await _seed_roles(change, audit, now),
         ]
-        if any(grown):
-            revision.revision = new_id()
+        change.new_revision = any(grown)
 
 
 def _first_revision(dialect: str) -> Insert:
@@ -132,7 +133,14 @@ async def _add_permissions(
         await session.execute(insert(ServicePermission), links)
 
 
-async def _seed_roles(session: AsyncSession, audit: AuditTrail, now: datetime) -> bool:
+async def _require_free(session: AsyncSession, name: str) -> None:
+    custom = select(Role.id).where(Role.name == name, Role.tenant_id.is_(None))
+    if await session.scalar(custom) is not None:
+        raise StartupError(f"the custom role {name!r} has the name of a system role: rename it")
+
+
+async def _seed_roles(change: Change, audit: AuditTrail, now: datetime) -> bool:
+    session = change.session
     present = {role.name: role for role in await session.scalars(select(Role).where(Role.system))}
     held = {
         (row.role_id, row.grant)
@@ -145,6 +153,8 @@ async def _seed_roles(session: AsyncSession, audit: AuditTrail, now: datetime) -
         role = present.get(name)
         created = role is None
         if role is None:
+            await make_way(change, name.value, now)
+            await _require_free(session, name.value)
             role = Role(
                 id=new_id(),
                 name=name.value,

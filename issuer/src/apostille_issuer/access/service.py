@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -19,6 +19,7 @@ from apostille_issuer.access.configured_roles import (
     ConfiguredRoles,
     seed_configured,
 )
+from apostille_issuer.access.departures import record_departures, remove_roles
 from apostille_issuer.access.entitlements import Ask, EntitlementResolver
 from apostille_issuer.access.explanations import Explanations
 from apostille_issuer.access.holders import just_him
@@ -305,3 +306,20 @@ class AccessService:
         await lock_policy(session)
         await self.ensure_may_manage(session, actor_id, user_id)
         await self.ensure_superuser_remains(session, user_id)
+
+    async def record_departures(
+        self, session: AsyncSession, users: Sequence[uuid.UUID], context: RequestContext
+    ) -> None:
+        """Write into the trail of each tenant which memberships end with *users*.
+
+        Call it in the transaction that deletes them, before it does.
+        """
+        await record_departures(session, self._audit, users, context)
+
+    async def remove_roles(self, change: Change, organizations: Select[uuid.UUID]) -> None:
+        """Delete the roles of *organizations*, which are deleted with all below them.
+
+        Their names are free from now on. The caller ends whatever speaks for
+        these organizations.
+        """
+        await remove_roles(change, organizations)

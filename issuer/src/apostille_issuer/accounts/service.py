@@ -179,7 +179,9 @@ class AccountService:
             return view_of(user)
 
     async def delete(self, user_id: uuid.UUID, context: RequestContext) -> None:
-        """Delete a user, and with him his sessions and assignments; his access tokens die.
+        """Delete a user, and with him his sessions, memberships and assignments.
+
+        His access tokens die. Each tenant reads in its trail whom it lost.
 
         Raises:
             IssuerProblem: ``not_found``, ``last_superuser``, ``grant_exceeds_own``.
@@ -188,6 +190,7 @@ class AccountService:
             user = await self._manage(session, user_id, context, removes=True)
             before = _audited(view_of(user))
             ending = Ending(EndReason.USER_DELETED, self._clock(), context)
+            await self._access.record_departures(session, [user_id], context)
             await self._ender.end_all(session, user_id, ending)
             await session.delete(user)
             self._audit.record(

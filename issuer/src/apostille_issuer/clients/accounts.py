@@ -15,6 +15,7 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.authority import reach_of
 from apostille_issuer.access.catalogue import IssuerPermission
 from apostille_issuer.access.naming import check_text
+from apostille_issuer.access.policy import Change
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.access.standing_in import AccountPlace, authorize_at, require_may_manage_at
 from apostille_issuer.accounts.service_subjects import (
@@ -196,10 +197,41 @@ class ServiceAccounts:
             place = AccountPlace(account.id, account.organization_id)
             await require_may_manage_at(session, context, place, WRITE)
             before, tenant_id = _audited(_view(account, state)), account.tenant_id
+            await self._access.record_departures(session, [account_id], context)
             await self._void(session, account, EndReason.USER_DELETED, context)
             session.expunge(account)  # it goes with the user
             await remove_subject(session, account_id)
             change.record(tag, target, before=before, tenant_id=tenant_id, affects_policy=False)
+
+    async def remove_in(self, change: Change, organizations: Select[uuid.UUID]) -> None:
+        """Delete the service accounts of *organizations*, which are deleted themselves.
+
+        Whoever may delete the organization may do that. Their tokens speak
+        for it alone, so they are void already.
+
+        Args:
+            change: The transaction, in which what speaks for these
+                organizations has ended.
+            organizations: Finds them.
+        """
+        session, tag = change.session, EventTag.SERVICE_ACCOUNT_DELETED
+        statement = _ACCOUNTS.where(ServiceAccount.organization_id.in_(organizations))
+        rows = (await session.execute(statement.order_by(ServiceAccount.id))).all()
+        accounts = [row.ServiceAccount.id for row in rows]
+        await self._access.record_departures(session, accounts, change.context)
+        for row in rows:
+            account: ServiceAccount = row.ServiceAccount
+            before, tenant_id = _audited(_view(account, row.state)), account.tenant_id
+            change.record(
+                tag,
+                target_of(account.id),
+                before=before,
+                tenant_id=tenant_id,
+                affects_policy=False,
+            )
+            session.expunge(account)  # it goes with the user
+        for account_id in accounts:
+            await remove_subject(session, account_id)
 
     async def _void(
         self,

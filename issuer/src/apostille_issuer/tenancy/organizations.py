@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import UNSET
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -65,10 +65,17 @@ from apostille_issuer.tenancy.schemas.organizations import (
     OrganizationView,
 )
 
-__all__ = ["Organizations"]
+__all__ = ["AccountKeeper", "Organizations"]
 
 READ: Final = IssuerPermission.ORGANIZATIONS_READ.value
 END_SESSIONS: Final = IssuerPermission.SESSIONS_WRITE.value
+
+
+class AccountKeeper(Protocol):
+    """Who keeps the service accounts of organizations."""
+
+    async def remove_in(self, change: Change, organizations: Select[uuid.UUID]) -> None:
+        """Delete those of *organizations*, for which nothing speaks any more."""
 
 
 class Organizations:
@@ -79,7 +86,13 @@ class Organizations:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, access: AccessService, ender: SessionEnder
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        access: AccessService,
+        ender: SessionEnder,
+        accounts: AccountKeeper,
     ) -> None:
         """Take what is needed.
 
@@ -88,11 +101,13 @@ class Organizations:
             clock: Dates changes.
             access: Knows who may do what.
             ender: Ends sessions that speak for what is active no longer.
+            accounts: Keeps service accounts, which go with their organization.
         """
         self._database = database
         self._clock = clock
         self._access = access
         self._ender = ender
+        self._accounts = accounts
 
     async def page(
         self,
@@ -290,6 +305,8 @@ class Organizations:
     ) -> None:
         """Delete an organization, for good; the sessions that speak for it end.
 
+        Its roles and its service accounts go with it.
+
         Args:
             organization_id: Which one.
             context: Who acts.
@@ -317,6 +334,9 @@ class Organizations:
                 record(change, EventTag.ORGANIZATION_DELETED, each, before=before)
             await session.flush()
             await self._end_sessions(change, organization, context)
+            gone = subtree_of(organization_id)
+            await self._access.remove_roles(change, gone)
+            await self._accounts.remove_in(change, gone)
 
     async def end_sessions(
         self, organization_id: uuid.UUID, context: RequestContext, *, subtree: bool = False

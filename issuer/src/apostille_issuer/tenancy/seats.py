@@ -3,7 +3,8 @@
 A person takes one seat in a tenant, in however many of its organizations he
 is. So does an invitation that can still be accepted, unless it is to the
 address of somebody who is in the tenant already. Service accounts take none,
-nor do memberships that are suspended.
+nor do memberships that are suspended, nor what is left of an organization that
+was deleted.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.problems import IssuerProblem
-from apostille_issuer.tenancy.models import USERS, Invitation, Membership, Tenant
+from apostille_issuer.tenancy.models import USERS, Invitation, Membership, Organization, Tenant
 
 __all__ = ["lock_seats", "require_seat", "require_seat_now", "used_seats"]
 
@@ -139,6 +141,7 @@ def _members(tenant_id: uuid.UUID) -> Select[uuid.UUID, str]:
         .where(
             Membership.tenant_id == tenant_id,
             Membership.state == "active",
+            _is_left(Membership.organization_id),
             USERS.c.kind == "person",
         )
     )
@@ -150,4 +153,10 @@ def _open(tenant_id: uuid.UUID, now: datetime) -> tuple[ColumnElement[bool], ...
         Invitation.tenant_id == tenant_id,
         Invitation.state == "pending",
         Invitation.expires_at > now,
+        _is_left(Invitation.organization_id),
     )
+
+
+def _is_left(organization_id: InstrumentedAttribute[uuid.UUID]) -> ColumnElement[bool]:
+    """Return whether the organization of a statement's row was not deleted."""
+    return exists().where(Organization.id == organization_id, Organization.state != "deleted")

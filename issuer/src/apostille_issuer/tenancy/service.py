@@ -14,7 +14,7 @@ from apostille_issuer.tenancy.domains import Domains
 from apostille_issuer.tenancy.enrolment import Enrolment
 from apostille_issuer.tenancy.invitations import Invitations
 from apostille_issuer.tenancy.memberships import Memberships
-from apostille_issuer.tenancy.organizations import Organizations
+from apostille_issuer.tenancy.organizations import AccountKeeper, Organizations
 from apostille_issuer.tenancy.own_memberships import OwnMemberships
 from apostille_issuer.tenancy.purging import TenantPurge
 from apostille_issuer.tenancy.resolver import DomainChecker
@@ -43,6 +43,7 @@ class TenancyService:
         purge_after: timedelta,
         invitations: Invitations,
         acceptances: Acceptances,
+        accounts: AccountKeeper,
     ) -> None:
         """Take what is needed.
 
@@ -57,12 +58,15 @@ class TenancyService:
             purge_after: How long a deleted tenant can be restored.
             invitations: Sends letters to people who are to be members.
             acceptances: Makes members of them.
+            accounts: Keeps service accounts, which go with their organization.
         """
         self.invitations = invitations
         self.acceptances = acceptances
         self.tenants = Tenants(database, clock, access=access, ender=ender, purge_after=purge_after)
         self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
-        self.organizations = Organizations(database, clock, access=access, ender=ender)
+        self.organizations = Organizations(
+            database, clock, access=access, ender=ender, accounts=accounts
+        )
         self.memberships = Memberships(database, clock, access=access, ender=ender)
         self.enrolment = Enrolment(clock)
         self.own_memberships = OwnMemberships(database, access=access)
