@@ -22,7 +22,7 @@ from apostille_issuer.accounts.models import User
 from apostille_issuer.accounts.names import InvalidLogin, parse_login
 from apostille_issuer.accounts.passwords import MAX_PASSWORD_LENGTH
 from apostille_issuer.accounts.throttle import LoginThrottle, Throttled
-from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.audit.service import AuditTrail, Trail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
@@ -121,14 +121,53 @@ class Authenticator:
         """
         seen = {"seen_id": found.user_id, "seen_hash": found.seen_hash}
         if found.new_hash is None:
-            holds = await session.scalar(_STILL_THE_SAME, seen)
+            holds = await session.scalar(_STILL_THE_SAME, seen) is not None
         else:
-            holds = await session.scalar(_HASHED_ANEW, seen | {"new_hash": found.new_hash})
-        if holds is None:
+            holds = await self._rehash(session, found, context)
+        if not holds:
             raise IssuerProblem(ProblemCode.INVALID_CREDENTIALS)
-        if found.new_hash is not None:
-            target = f"user:{found.user_id}"
-            self._audit.record(session, EventTag.PASSWORD_REHASHED, context=context, target=target)
+
+    async def refused(
+        self, found: Authenticated, code: ProblemCode, context: RequestContext
+    ) -> None:
+        """Record that nothing came of a login although the password was right.
+
+        The transaction of the login is gone: this is one of its own, and keeps
+        what did not depend on it, the password hashed anew.
+
+        Args:
+            found: Who logged in.
+            code: Why nothing came of it.
+            context: From where it was.
+        """
+        async with self._database.begin(EVERY_TENANT) as session:
+            if found.new_hash is not None:
+                await self._rehash(session, found, context)
+            self._audit.record(
+                session,
+                EventTag.LOGIN_FAILED,
+                context=context,
+                target=f"user:{found.user_id}",
+                outcome="refused",
+                after={"code": code.value},
+                tenant_id=Trail.PLATFORM,
+            )
+
+    async def _rehash(
+        self, session: AsyncSession, found: Authenticated, context: RequestContext
+    ) -> bool:
+        """Keep the new hash, unless the old one is not the user's any more."""
+        seen = {"seen_id": found.user_id, "seen_hash": found.seen_hash, "new_hash": found.new_hash}
+        if await session.scalar(_HASHED_ANEW, seen) is None:
+            return False
+        self._audit.record(
+            session,
+            EventTag.PASSWORD_REHASHED,
+            context=context,
+            target=f"user:{found.user_id}",
+            tenant_id=Trail.PLATFORM,
+        )
+        return True
 
     async def _find(self, key: str) -> _Candidate | None:
         async with self._database.read() as session:
@@ -162,7 +201,12 @@ class Authenticator:
         target = None if candidate is None else f"user:{candidate.id}"
         async with self._database.begin(EVERY_TENANT) as session:
             self._audit.record(
-                session, EventTag.LOGIN_FAILED, context=context, target=target, outcome="refused"
+                session,
+                EventTag.LOGIN_FAILED,
+                context=context,
+                target=target,
+                outcome="refused",
+                tenant_id=Trail.PLATFORM,
             )
 
     async def _turn_away(self, throttled: Throttled, context: RequestContext) -> None:
@@ -170,7 +214,11 @@ class Authenticator:
             return
         async with self._database.begin(EVERY_TENANT) as session:
             self._audit.record(
-                session, EventTag.LOGIN_THROTTLED, context=context, outcome="refused"
+                session,
+                EventTag.LOGIN_THROTTLED,
+                context=context,
+                outcome="refused",
+                tenant_id=Trail.PLATFORM,
             )
 
 

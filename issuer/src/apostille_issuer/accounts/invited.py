@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -166,7 +167,9 @@ class InvitedAccounts:
         Raises:
             IssuerProblem: ``invalid_credentials``.
         """
-        await self._authenticator.confirm(session, proven, context)
+        # Hashed anew at his next login: that is the platform's to record, and
+        # this transaction reaches over the tenant that invites him alone.
+        await self._authenticator.confirm(session, replace(proven, new_hash=None), context)
         return proven.user_id
 
     async def require_owner(self, session: AsyncSession, user_id: uuid.UUID, key: str) -> None:

@@ -16,7 +16,7 @@ from apostille_issuer.accounts.hashing import Hashing
 from apostille_issuer.accounts.models import User
 from apostille_issuer.accounts.schemas import PasswordChange, Profile
 from apostille_issuer.accounts.service import view_of
-from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.audit.service import AuditTrail, Trail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
@@ -106,7 +106,11 @@ class OwnAccount:
             ending = Ending(EndReason.PASSWORD_CHANGED, user.updated_at, context)
             await self._ender.end_all(session, user_id, ending, but=session_id)
             self._audit.record(
-                session, EventTag.PASSWORD_CHANGED, context=context, target=f"user:{user_id}"
+                session,
+                EventTag.PASSWORD_CHANGED,
+                context=context,
+                target=f"user:{user_id}",
+                tenant_id=Trail.PLATFORM,
             )
             self._notifications.tell(
                 session,

@@ -21,7 +21,7 @@ from apostille_issuer.accounts.hashing import Hashing
 from apostille_issuer.accounts.models import PERSON, User
 from apostille_issuer.accounts.names import InvalidLogin, parse_login_prefix
 from apostille_issuer.accounts.schemas import UserDraft, UserFilter, UserPatch, UserView
-from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.audit.service import AuditTrail, Trail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
@@ -175,6 +175,7 @@ class AccountService:
                 target=_target(user_id),
                 before=_audited(before),
                 after=_audited(after),
+                tenant_id=Trail.PLATFORM,
             )
             return view_of(user)
 
@@ -189,8 +190,8 @@ class AccountService:
         async with self._changing(EventTag.USER_DELETED, user_id, context) as session:
             user = await self._manage(session, user_id, context, removes=True)
             before = _audited(view_of(user))
-            ending = Ending(EndReason.USER_DELETED, self._clock(), context)
             await self._access.record_departures(session, [user_id], context)
+            ending = Ending(EndReason.USER_DELETED, self._clock(), context)
             await self._ender.end_all(session, user_id, ending)
             await session.delete(user)
             self._audit.record(
@@ -199,6 +200,7 @@ class AccountService:
                 context=context,
                 target=_target(user_id),
                 before=before,
+                tenant_id=Trail.PLATFORM,
             )
 
     @asynccontextmanager
@@ -227,6 +229,7 @@ class AccountService:
                         target=_target(user_id),
                         outcome="refused",
                         after={"code": problem.code.value, "missing": list(problem.missing)},
+                        tenant_id=Trail.PLATFORM,
                     )
             raise
 
@@ -269,6 +272,7 @@ class AccountService:
             context=context,
             target=_target(user.id),
             after=_audited(view),
+            tenant_id=Trail.PLATFORM,
         )
         return view
 

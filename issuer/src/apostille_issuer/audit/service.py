@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, Final, cast
 
 import msgspec
@@ -23,7 +24,7 @@ from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["NO_MOMENT", "WITHHELD", "AuditTrail", "Details"]
+__all__ = ["NO_MOMENT", "WITHHELD", "AuditTrail", "Details", "Trail"]
 
 WITHHELD = "[withheld]"
 """Stands where a secret stood."""
@@ -37,6 +38,13 @@ _INSERT: Final = insert(cast("Table", AuditEvent.__table__))
 
 Details = Mapping[str, Any] | Struct
 """State before or after a change, as it is shown to clients."""
+
+
+class Trail(Enum):
+    """A trail that is no tenant's."""
+
+    PLATFORM = auto()
+    """Whatever the actor's token speaks for, no tenant sees the event."""
 
 
 class AuditTrail:
@@ -60,7 +68,7 @@ class AuditTrail:
         outcome: Outcome = "success",
         before: Details | None = None,
         after: Details | None = None,
-        tenant_id: uuid.UUID | None = None,
+        tenant_id: uuid.UUID | Trail | None = None,
     ) -> None:
         """Add an event to *session*: it stays if, and only if, the change stays.
 
@@ -73,7 +81,8 @@ class AuditTrail:
             before: State before a change.
             after: State after it. In both, the value of a field whose name
                 speaks of a secret is replaced by :data:`WITHHELD`.
-            tenant_id: In whose trail it is; by default that of whom the actor speaks for.
+            tenant_id: In whose trail it is, :attr:`Trail.PLATFORM` for no tenant's;
+                by default that of whom the actor speaks for.
         """
         row = self._row(tag, context, target, tenant_id)
         row |= {"outcome": outcome, "before": _document(before), "after": _document(after)}
@@ -86,7 +95,7 @@ class AuditTrail:
         *,
         context: RequestContext,
         target: str | None = None,
-        tenant_id: uuid.UUID | None = None,
+        tenant_id: uuid.UUID | Trail | None = None,
     ) -> None:
         """Add an event at once and without an object, at a fifth of the time: for logins.
 
@@ -105,13 +114,14 @@ class AuditTrail:
         tag: EventTag,
         context: RequestContext,
         target: str | None,
-        tenant_id: uuid.UUID | None,
+        tenant_id: uuid.UUID | Trail | None,
     ) -> dict[str, Any]:
+        trail = context.tenant_id if tenant_id is None else tenant_id
         return {
             "at": self._clock(),
             "tag": tag.value,
             "actor_id": context.actor_id,
-            "tenant_id": tenant_id or context.tenant_id,
+            "tenant_id": None if trail is Trail.PLATFORM else trail,
             "target": target,
             "address": context.address,
             "user_agent": context.user_agent,

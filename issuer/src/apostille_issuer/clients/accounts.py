@@ -240,7 +240,7 @@ class ServiceAccounts:
         reason: EndReason,
         context: RequestContext,
     ) -> None:
-        ending = Ending(reason, self._clock(), context, account.tenant_id)
+        ending = Ending(reason, self._clock(), context)
         await self._ender.end_all(session, account.id, ending)
 
 

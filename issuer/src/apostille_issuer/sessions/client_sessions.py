@@ -108,7 +108,7 @@ class ClientSessions:
 
     async def end(self, session: AsyncSession, holder: KeyHolder, context: RequestContext) -> None:
         """End the session of a key that is revoked; its access tokens are void."""
-        ending = Ending(EndReason.KEY_REVOKED, self._clock(), context, holder.tenant_id)
+        ending = Ending(EndReason.KEY_REVOKED, self._clock(), context)
         await self._ender.end(session, holder.key_id, ending)
 
     async def at_hand(

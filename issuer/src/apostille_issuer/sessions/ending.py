@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
     Integer,
     Select,
     and_,
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
-from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.audit.service import AuditTrail, Trail
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.notifications.schemas import NotificationKind
 from apostille_issuer.notifications.service import Notifications
@@ -63,8 +63,6 @@ class Ending(Struct, frozen=True):
     reason: EndReason
     at: datetime
     context: RequestContext
-    tenant_id: uuid.UUID | None = None
-    """In whose audit trail it is; by default that of whom the actor speaks for."""
 
 
 class Theft(Struct, frozen=True):
@@ -72,31 +70,41 @@ class Theft(Struct, frozen=True):
 
     session_id: uuid.UUID
     user_id: uuid.UUID
+    tenant_id: uuid.UUID | None
+    """Of the organization that the session spoke for, if it spoke for one."""
     context: RequestContext
     """Who presented it last, from where."""
 
 
 class _Ended(Struct, frozen=True):
-    """What an ending did."""
+    """What an ending did, by the tenants that the sessions spoke for."""
 
-    sessions: int
-    keys: int
+    sessions: Counter[uuid.UUID | None]
+    keys: Counter[uuid.UUID | None]
     """API keys whose access tokens it voided; their sessions stay."""
 
     @property
     def total(self) -> int:
-        return self.sessions + self.keys
+        return self.sessions.total() + self.keys.total()
 
-    def details(self, ending: Ending) -> dict[str, Any]:
-        """Return what the audit trail says of many of them."""
-        said = {"reason": ending.reason.value, "sessions": self.sessions}
-        return said | ({"api_keys": self.keys} if self.keys else {})
+    @property
+    def tenants(self) -> list[uuid.UUID | None]:
+        """Those concerned; ``None`` for sessions that spoke for none."""
+        return sorted({*self.sessions, *self.keys}, key=str)
+
+    def details(self, ending: Ending, tenant_id: uuid.UUID | None) -> dict[str, Any]:
+        """Return what the audit trail of a tenant says of many of them."""
+        said = {"reason": ending.reason.value, "sessions": self.sessions[tenant_id]}
+        keys = self.keys[tenant_id]
+        return said | ({"api_keys": keys} if keys else {})
 
 
 class SessionEnder:
     """Ends sessions, and with them their access tokens, wherever those are verified.
 
-    A session that has ended stays as it ended first. That of an API key ends
+    What is recorded is in the trail of the tenant that the session spoke for,
+    whatever the actor's token speaks for, and in no tenant's where it spoke for
+    none. A session that has ended stays as it ended first. That of an API key ends
     with its key alone; whatever else is the reason, its access tokens are
     void, and the key gets others as soon as it may again.
     """
@@ -119,9 +127,16 @@ class SessionEnder:
         if not ended.total:
             return False
         after: dict[str, Any] = {"reason": ending.reason.value}
-        if ended.keys:
-            after["api_keys"] = ended.keys
-        self._record(session, EventTag.SESSION_ENDED, f"session:{session_id}", ending, after)
+        if keys := ended.keys.total():
+            after["api_keys"] = keys
+        self._audit.record(
+            session,
+            EventTag.SESSION_ENDED,
+            context=ending.context,
+            target=f"session:{session_id}",
+            after=after,
+            tenant_id=ended.tenants[0] or Trail.PLATFORM,
+        )
         return True
 
     async def end_stolen(
@@ -138,13 +153,18 @@ class SessionEnder:
         """
         if not thefts:
             return
-        endings = [Ending(EndReason.REFRESH_REUSED, at, theft.context) for theft in thefts]
+        ending = Ending(EndReason.REFRESH_REUSED, at, thefts[0].context)
         which = LoginSession.id.in_([theft.session_id for theft in thefts])
-        await self._end(session, which, endings[0], one=len(thefts) == 1)
-        for theft, ending in zip(thefts, endings, strict=True):
-            after = {"reason": ending.reason.value}
-            target = f"session:{theft.session_id}"
-            self._record(session, EventTag.REFRESH_REUSED, target, ending, after)
+        await self._end(session, which, ending, one=len(thefts) == 1)
+        for theft in thefts:
+            self._audit.record(
+                session,
+                EventTag.REFRESH_REUSED,
+                context=theft.context,
+                target=f"session:{theft.session_id}",
+                after={"reason": ending.reason.value},
+                tenant_id=theft.tenant_id or Trail.PLATFORM,
+            )
             self._notifications.tell(
                 session,
                 theft.user_id,
@@ -168,15 +188,15 @@ class SessionEnder:
         *,
         but: uuid.UUID | None = None,
     ) -> int:
-        """End all sessions of a user *but* one, and return how many those were."""
+        """End all sessions of a user *but* one, and return how many those were.
+
+        Each tenant learns of those that spoke for it, and of no others.
+        """
         which = LoginSession.user_id == user_id
         ended = await self._end(
             session, which if but is None else which & (LoginSession.id != but), ending
         )
-        if ended.total:
-            target, after = f"user:{user_id}", ended.details(ending)
-            self._record(session, EventTag.SESSION_ENDED, target, ending, after)
-        return ended.total
+        return self._recorded(session, ended, ending, f"user:{user_id}")
 
     async def end_in(
         self,
@@ -200,35 +220,29 @@ class SessionEnder:
         ended = await self._end(
             session, which if user_id is None else which & (LoginSession.user_id == user_id), ending
         )
-        if ended.total:
-            self._record(session, EventTag.SESSION_ENDED, target, ending, ended.details(ending))
-        return ended.total
+        return self._recorded(session, ended, ending, target)
 
     async def end_these(
         self, session: AsyncSession, ids: Sequence[uuid.UUID], ending: Ending
     ) -> int:
         """End many sessions of whomever, and return how many had not ended before."""
         ended = await self._end(session, LoginSession.id.in_(ids), ending)
-        if ended.total:
-            self._record(session, EventTag.SESSION_ENDED, None, ending, ended.details(ending))
-        return ended.total
+        return self._recorded(session, ended, ending, None)
 
-    def _record(
-        self,
-        session: AsyncSession,
-        tag: EventTag,
-        target: str | None,
-        ending: Ending,
-        after: dict[str, Any],
-    ) -> None:
-        self._audit.record(
-            session,
-            tag,
-            context=ending.context,
-            target=target,
-            after=after,
-            tenant_id=ending.tenant_id,
-        )
+    def _recorded(
+        self, session: AsyncSession, ended: _Ended, ending: Ending, target: str | None
+    ) -> int:
+        """Tell each tenant concerned how many sessions ended, and return how many did in all."""
+        for tenant_id in ended.tenants:
+            self._audit.record(
+                session,
+                EventTag.SESSION_ENDED,
+                context=ending.context,
+                target=target,
+                after=ended.details(ending, tenant_id),
+                tenant_id=tenant_id or Trail.PLATFORM,
+            )
+        return ended.total
 
     async def _end(
         self,
@@ -243,13 +257,15 @@ class SessionEnder:
         if not one:
             await lock_sessions(session, *living)
         by_key = ending.reason is EndReason.KEY_REVOKED
-        result = await session.execute(
-            update(LoginSession)
-            .where(*living, true() if by_key else LoginSession.kind == "login")
-            .values(revoked_at=ending.at, revoked_reason=ending.reason.value)
-            .execution_options(synchronize_session=False)
+        ended = Counter(
+            await session.scalars(
+                update(LoginSession)
+                .where(*living, true() if by_key else LoginSession.kind == "login")
+                .values(revoked_at=ending.at, revoked_reason=ending.reason.value)
+                .returning(LoginSession.tenant_id)
+                .execution_options(synchronize_session=False)
+            )
         )
-        ended = cast("CursorResult[Any]", result).rowcount
         if one and not ended:  # it may be an API key's
             await lock_sessions(session, *living)
         of_key = and_(LoginSession.kind == "client", LoginSession.revoked_at.is_(None))
@@ -264,11 +280,12 @@ class SessionEnder:
             ),
         )
         if by_key or (one and ended):
-            return _Ended(ended, 0)
-        spared = await session.execute(
+            return _Ended(ended, Counter())
+        spared = await session.scalars(
             update(LoginSession)
             .where(*used, of_key)
             .values(status_list_id=None, status_index=None)
+            .returning(LoginSession.tenant_id)
             .execution_options(synchronize_session=False)
         )
-        return _Ended(ended, cast("CursorResult[Any]", spared).rowcount)
+        return _Ended(ended, Counter(spared))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from msgspec import structs
 from sqlalchemy import select
 
 from apostille_issuer.clock import Clock
@@ -50,11 +49,11 @@ class SessionRevoker:
             IssuerProblem: ``not_found``; there is no such organization.
         """
         async with self._database.begin(EVERY_TENANT) as session:
-            tenant_id = await tenant_of(session, organization_id)
+            await tenant_of(session, organization_id)  # there is one
             return await self._ender.end_in(
                 session,
                 subtree_of(organization_id) if subtree else just_it(organization_id),
-                structs.replace(self._ending(context), tenant_id=tenant_id),
+                self._ending(context),
                 target=f"organization:{organization_id}",
             )
 

@@ -110,23 +110,28 @@ class SessionService:
         (status,) = await self._indexes.take(1)
         bearer = self._bearer(found.user_id, now, status)
         usable_until = min(now + self._idle_lifetime, bearer.expires_at)
-        async with self._database.begin(EVERY_TENANT) as session:
-            await self._rights.hold(session)
-            await self._authenticator.confirm(session, found, context)
-            organization_id = await self._homes.choose(
-                session, found.user_id, request.organization, context.host
-            )
-            bearer = msgspec.structs.replace(bearer, organization_id=organization_id)
-            (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
-            row = _row(bearer, audience, usable_until, context)
-            await session.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
-            await self._audit.write(
-                session,
-                EventTag.LOGIN_SUCCEEDED,
-                context=context,
-                target=f"session:{bearer.session_id}",
-                tenant_id=claims.tenant_id,
-            )
+        try:
+            async with self._database.begin(EVERY_TENANT) as session:
+                await self._rights.hold(session)
+                await self._authenticator.confirm(session, found, context)
+                organization_id = await self._homes.choose(
+                    session, found.user_id, request.organization, context.host
+                )
+                bearer = msgspec.structs.replace(bearer, organization_id=organization_id)
+                (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
+                row = _row(bearer, audience, usable_until, context)
+                await session.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
+                await self._audit.write(
+                    session,
+                    EventTag.LOGIN_SUCCEEDED,
+                    context=context,
+                    target=f"session:{bearer.session_id}",
+                    tenant_id=claims.tenant_id,
+                )
+        except IssuerProblem as problem:
+            if problem.code is ProblemCode.NOT_A_MEMBER:
+                await self._authenticator.refused(found, problem.code, context)
+            raise
         return await self._sign(Renewal(bearer, 0, usable_until, claims))
 
     async def refresh(self, refresh_token: str, context: RequestContext) -> TokenSet:

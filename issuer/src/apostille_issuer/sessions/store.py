@@ -29,7 +29,7 @@ from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.sessions.rights import RightsReader
 from apostille_issuer.status.schemas import StatusIndex
 
-__all__ = ["Ask", "Outcome", "RefreshStore", "Renewal"]
+__all__ = ["Ask", "Outcome", "RefreshStore", "Renewal", "Spoken"]
 
 # Rows are read and written by column: there is no object to keep in step.
 SESSIONS = cast("Table", LoginSession.__table__)
@@ -57,6 +57,14 @@ class Renewal(Struct, frozen=True):
 
 Outcome = Renewal | ProblemCode
 """A renewal, or why there is none. Either way the transaction is to be committed."""
+
+
+class Spoken(Struct, frozen=True):
+    """For whom a session spoke; for nobody if both are ``None``."""
+
+    tenant_id: uuid.UUID | None = None
+    organization_id: uuid.UUID | None = None
+
 
 _REFUSALS = {
     Verdict.REUSED: ProblemCode.REFRESH_TOKEN_REUSED,
@@ -117,12 +125,11 @@ class RefreshStore:
         ask: Ask,
         organization_id: uuid.UUID | None,
         spare: list[StatusIndex],
-    ) -> tuple[uuid.UUID | None, Outcome]:
+    ) -> tuple[Spoken, Outcome]:
         """Use a refresh token for a renewal that speaks for another organization.
 
         Returns:
-            The organization that the session spoke for until now, and what
-            comes of *ask*.
+            For whom the session spoke until now, and what comes of *ask*.
 
         Args:
             session: The transaction; it holds the policy (:meth:`.RightsReader.hold`).
@@ -139,10 +146,11 @@ class RefreshStore:
         (row,) = await self._decide(session, [ask], now, thefts)
         await self._ender.end_stolen(session, thefts, now)
         if isinstance(row, ProblemCode):
-            return None, row
+            return Spoken(), row
+        before = Spoken(row.tenant_id, row.organization_id)
         if row.organization_id == organization_id:
             (renewal,) = await self._renew(session, [row], now, spare)
-            return row.organization_id, renewal
+            return before, renewal
         # Its tokens stand elsewhere from now on: what ends the sessions of one
         # organization would miss a token of this one that speaks for it still.
         index = spare.pop()
@@ -161,7 +169,7 @@ class RefreshStore:
         if row.status_index is not None:
             await self._ender.void(session, StatusIndex(row.status_list_id, row.status_index))
         renewal = Renewal(bearer, row.generation, row.idle_expires_at, claims)
-        return row.organization_id, renewal
+        return before, renewal
 
     async def _decide(
         self,
@@ -194,7 +202,7 @@ class RefreshStore:
                 continue
             if row is not None and verdict is Verdict.REUSED:
                 context = msgspec.structs.replace(ask.context, actor_id=row.user_id)
-                thefts.append(Theft(row.id, row.user_id, context))
+                thefts.append(Theft(row.id, row.user_id, row.tenant_id, context))
                 del rows[row.id]
             decided.append(_REFUSALS[verdict])
         return decided

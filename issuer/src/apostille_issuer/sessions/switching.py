@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
+from apostille_issuer.sessions.mint import Bearer
 from apostille_issuer.sessions.rights import RightsReader
-from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore
+from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore, Spoken
 from apostille_issuer.status.allocation import IndexAllocator
 
 __all__ = ["OrganizationSwitch"]
@@ -51,17 +53,31 @@ class OrganizationSwitch:
             async with self._database.begin(EVERY_TENANT) as session:
                 await self._rights.hold(session)
                 before, outcome = await self._store.switch(session, ask, organization_id, spare)
-                if not isinstance(outcome, ProblemCode) and before != organization_id:
-                    bearer = outcome.bearer
-                    self._audit.record(
-                        session,
-                        EventTag.ORGANIZATION_SWITCHED,
-                        context=msgspec.structs.replace(ask.context, actor_id=bearer.user_id),
-                        target=f"session:{bearer.session_id}",
-                        before={"organization": before},
-                        after={"organization": organization_id},
-                        tenant_id=outcome.claims.tenant_id,
-                    )
+                if not isinstance(outcome, ProblemCode):
+                    after = Spoken(outcome.claims.tenant_id, organization_id)
+                    self._record(session, ask, outcome.bearer, before, after)
             return outcome
         finally:
             self._indexes.give_back(spare)
+
+    def _record(
+        self, session: AsyncSession, ask: Ask, bearer: Bearer, before: Spoken, after: Spoken
+    ) -> None:
+        """Tell each tenant concerned what it lost or won, and nothing of the other one."""
+        if before == after:
+            return
+        for tenant_id in {before.tenant_id, after.tenant_id} - {None}:
+            self._audit.record(
+                session,
+                EventTag.ORGANIZATION_SWITCHED,
+                context=msgspec.structs.replace(ask.context, actor_id=bearer.user_id),
+                target=f"session:{bearer.session_id}",
+                before=_seen_by(tenant_id, before),
+                after=_seen_by(tenant_id, after),
+                tenant_id=tenant_id,
+            )
+
+
+def _seen_by(tenant_id: uuid.UUID | None, spoken: Spoken) -> dict[str, uuid.UUID | None]:
+    """Return for which of its organizations a tenant sees that a session spoke."""
+    return {"organization": spoken.organization_id if spoken.tenant_id == tenant_id else None}

@@ -121,7 +121,7 @@ class MembershipRules:
 
         That has locked them all, in the one order in which sessions are locked.
         """
-        ending = Ending(EndReason.MEMBERSHIP_ENDED, self._clock(), context, member.tenant_id)
+        ending = Ending(EndReason.MEMBERSHIP_ENDED, self._clock(), context)
         await self._ender.end_in(
             change.session,
             self._roles.places_lost(member.organization_id, member.user_id),

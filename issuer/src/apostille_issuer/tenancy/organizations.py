@@ -353,11 +353,11 @@ class Organizations:
         """
         async with self._database.begin(reach_of(context)) as session:
             await authorize(session, context, organization_id, END_SESSIONS)
-            tenant_id = await tenant_of(session, organization_id)
+            await tenant_of(session, organization_id)  # there is one
             await self._ender.end_in(
                 session,
                 subtree_of(organization_id) if subtree else just_it(organization_id),
-                Ending(EndReason.BY_ADMINISTRATOR, self._clock(), context, tenant_id),
+                Ending(EndReason.BY_ADMINISTRATOR, self._clock(), context),
                 target=target_of(organization_id),
             )
 
@@ -373,12 +373,7 @@ class Organizations:
         await self._ender.end_in(
             change.session,
             subtree_of(organization.id),
-            Ending(
-                EndReason.ORGANIZATION_INACTIVE,
-                organization.updated_at,
-                context,
-                organization.tenant_id,
-            ),
+            Ending(EndReason.ORGANIZATION_INACTIVE, organization.updated_at, context),
             target=target_of(organization.id),
         )
 

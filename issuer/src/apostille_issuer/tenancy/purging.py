@@ -158,7 +158,7 @@ class TenantPurge:
             if not at_once and not _is_due(tenant, now):
                 return False
             tenant.purge_at = None
-            ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context, tenant_id)
+            ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context)
             await change.session.flush()
             within = organizations_of(tenant_id)
             await self._ender.end_in(change.session, within, ending, target=target)

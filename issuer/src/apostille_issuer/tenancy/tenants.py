@@ -291,7 +291,7 @@ class Tenants:
         within = organizations_of(after.id)
         if before.state == "active" != after.state:
             now = self._clock()
-            ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context, after.id)
+            ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context)
             await self._ender.end_in(change.session, within, ending, target=_target(after.id))
         elif before.plan != after.plan:
             members = select(Membership.user_id).where(
