@@ -16,7 +16,7 @@ from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.settings import RateLimit
 from apostille_issuer.tenancy.models import Invitation, Membership, Organization, Tenant
-from support.desk import OTHER_PASSWORD, PASSWORD, Desk, Person, bearer, problem_of
+from support.desk import OTHER_PASSWORD, PASSWORD, Desk, Person, bearer, open_desk, problem_of
 from support.firm import Firm
 from support.invitations import Letters
 
@@ -716,6 +716,35 @@ def test_an_address_gets_five_letters_a_day(firm: Firm, letters: Letters) -> Non
     assert problem_of(letters.ask(made["email"]), 429) == "rate_limited"
     firm.desk.wait(timedelta(days=1))
     assert letters.ask(made["email"], headers=firm.desk.root()).status_code == 201
+
+
+def test_five_letters_a_day_are_for_all_organizations_of_a_tenant(
+    firm: Firm, letters: Letters
+) -> None:
+    email = letters.address()
+    for place in firm.chain(5):
+        letters.send(email, to=place)
+    assert problem_of(letters.ask(email), 429) == "rate_limited"
+    # Another customer is not in the way of this one, nor another address.
+    letters.send()
+    Letters(Firm(firm.desk)).send(email)
+
+
+def test_a_tenant_has_so_many_letters_a_day(database_url: str) -> None:
+    with open_desk(database_url, invitation_letters_per_day=3) as desk:
+        letters = Letters(Firm(desk))
+        made = letters.send()
+        desk.wait(timedelta(minutes=5))
+        assert letters.firm.ask("POST", f"{letters.at(made)}/resend").status_code == 200
+        letters.send()
+        refused = letters.ask(letters.address())
+        assert problem_of(refused, 429) == "rate_limited"
+        assert refused.headers["retry-after"] == "86400"
+        again = letters.firm.ask("POST", f"{letters.at(made)}/resend")
+        assert problem_of(again, 429) == "rate_limited"
+        Letters(Firm(desk)).send()
+        desk.wait(timedelta(days=1))
+        letters.send(headers=desk.root())
 
 
 def test_a_revoked_invitation_is_void(firm: Firm, letters: Letters) -> None:

@@ -15,6 +15,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -760,7 +761,7 @@ def test_an_invitation_arrives_and_its_link_opens_the_door(desk: Desk) -> None:
     content = arrived(desk, f"invitation-{made['id']}-0.eml")
     message = message_from_bytes(content, policy=default)
     assert message["to"] == made["email"]
-    assert message["subject"] == "Invitation to Acme"
+    assert message["subject"] == 'Invitation to "Acme"'
     plain, html = body(message, "plain"), body(message, "html")
     page = r"http://127\.0\.0\.1:8000/invitations/accept"
     (link,) = re.findall(rf"^{page}#token=(\S+)$", plain, re.MULTILINE)
@@ -786,8 +787,36 @@ def test_a_name_with_markup_harms_no_letter(desk: Desk) -> None:
     content = arrived(desk, f"invitation-{made['id']}-0.eml")
     message = message_from_bytes(content, policy=default)
     assert message["bcc"] is None
-    assert message["subject"] == "Invitation to <b>A & Co</b> Bcc: eve@example.com"
+    assert message["subject"] == 'Invitation to "<b>A & Co</b> Bcc: eve@ example. com"'
     assert "&lt;b&gt;A &amp; Co&lt;/b&gt;" in body(message, "html")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Acme Inc. 2.0", "Acme Inc. 2.0"),
+        ("Win! https://evil.test/a?b", "Win! https: //evil. test/a?b"),
+        ("www.evil.test", "www. evil. test"),
+        (
+            "evil\u3002test \uff0e\uff0eevil\uff61test",
+            "evil\u3002 test \uff0e\uff0e evil\uff61 test",
+        ),
+        ('Acme". Call \u201cEve\u201d', "Acme'. Call 'Eve'"),
+        ("A\u202ec\u200bme\r\n", "A c me"),
+    ],
+    ids=["plain", "scheme", "host", "dots", "quotes", "invisible"],
+)
+def test_a_customers_name_is_nothing_but_a_name(desk: Desk, name: str, shown: str) -> None:
+    firm = Firm(desk)
+    made = Letters(firm).send(to=firm.put(name))
+    content = arrived(desk, f"invitation-{made['id']}-0.eml")
+    message = message_from_bytes(content, policy=default)
+    assert message["subject"] == f'Invitation to "{shown}"'
+    plain = body(message, "plain")
+    assert f'You are invited to join "{shown}" ("Acme").' in plain
+    (link,) = re.findall(r"\S*://\S*", plain)
+    assert link.startswith("http://127.0.0.1:8000/invitations/accept#token=")
+    assert f'"{escape(shown)}"' in body(message, "html").replace("&quot;", '"')
 
 
 def test_a_stolen_refresh_token_is_told_by_letter(desk: Desk) -> None:

@@ -230,6 +230,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "bootstrap_login": _text,
     "bootstrap_password": _text,
     "invitation_lifetime": _duration,
+    "invitation_letters_per_day": _whole_number,
     "invitation_url": _text,
     "mail_url": _text,
     "mail_sender": _text,

@@ -221,6 +221,7 @@ class Issuer:
                 outbox=self.outbox,
                 promises=promises,
                 lifetime=settings.invitation_lifetime,
+                letters_per_day=settings.invitation_letters_per_day,
             ),
             acceptances=Acceptances(
                 self.database,

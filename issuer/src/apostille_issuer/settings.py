@@ -122,6 +122,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     # Invitations and letters.
     invitation_lifetime: timedelta = timedelta(days=7)
     """How long the letter is good, 1 hour to 90 days."""
+    invitation_letters_per_day: int = 500
+    """Invitations that one tenant may send within 24 hours, 1 to 1,000,000; then 429."""
     invitation_url: str | None = None
     """The page that its link leads to, which finds the token in the fragment, so
     that no log of any server has it; default: ``/invitations/accept`` below
@@ -204,6 +206,7 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "signing_key_lifetime": (timedelta(minutes=1), timedelta(days=731)),
     "key_check_interval": (timedelta(milliseconds=100), timedelta(seconds=60)),
     "invitation_lifetime": (timedelta(hours=1), timedelta(days=90)),
+    "invitation_letters_per_day": (1, 1_000_000),
     "password_min_length": (8, 64),
     "argon2_memory_kib": (7_168, 1_048_576),
     "argon2_time_cost": (1, 20),

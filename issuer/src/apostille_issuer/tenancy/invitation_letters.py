@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import datetime
 from html import escape
+from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -63,7 +65,7 @@ class InvitationLetters:
             return None
         row: Invitation = found.Invitation
         link = f"{self._page}#token={self._tokens.make(row.id, generation)}"
-        return _written(row, one_line(found.organization), one_line(found.tenant), link)
+        return _written(row, _quoted(found.organization), _quoted(found.tenant), link)
 
     async def settled(
         self, session: AsyncSession, subject_id: uuid.UUID, generation: int, delivery: Delivery
@@ -97,6 +99,23 @@ def _written(row: Invitation, organization: str, tenant: str, link: str) -> Lett
         ),
         reference=f"invitation-{row.id}-{row.generation}",
     )
+
+
+# What mail programs make links of, even in plain text: a scheme, a host name, an
+# address. The other three are dots to them as well (RFC 3490 section 3.1).
+_LINKS: Final = re.compile(r"(?<=:)(?=//)|(?<=[.\u3002\uff0e\uff61])(?=[^\W\d_])|(?<=@)(?=\S)")
+
+_QUOTES: Final = dict.fromkeys(map(ord, '"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02'), "'")
+
+
+def _quoted(name: str) -> str:
+    """Return a customer's name for itself as nothing but a name.
+
+    He chose it, and the letter goes to strangers in our name: it is one line,
+    in quotes that it cannot close, without invisible characters, and none of it
+    becomes a link.
+    """
+    return f'"{_LINKS.sub(" ", one_line(name).translate(_QUOTES))}"'
 
 
 def _moment(at: datetime) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import FieldError, ProblemCode
@@ -31,7 +31,7 @@ INVITATION_LETTER: Final = "invitation"
 """Kind of these letters in the outbox."""
 
 LETTERS_A_DAY: Final = 5
-"""Letters to one address from one organization: nobody is to be flooded in our name."""
+"""Letters to one address from one tenant: nobody is to be flooded in our name."""
 
 DAY: Final = timedelta(days=1)
 
@@ -68,26 +68,39 @@ def require_pending(row: Invitation, now: datetime) -> None:
 
 
 async def require_pace(
-    session: AsyncSession, organization_id: uuid.UUID, email_key: str, now: datetime
+    session: AsyncSession, tenant_id: uuid.UUID, email_key: str, now: datetime, *, most: int
 ) -> None:
-    """Return if one more letter may go to an address from an organization today.
+    """Return if one more letter of a tenant may go to an address today.
 
-    Letters of invitations that were revoked count as well.
+    Letters of invitations that were revoked count as well, and so do the older
+    ones of an invitation that was sent again today, up to :data:`LETTERS_A_DAY`.
+
+    Args:
+        session: The transaction; under the policy lock, so that nobody else counts meanwhile.
+        tenant_id: Whose letter it is.
+        email_key: What makes two addresses the same.
+        now: The present.
+        most: Letters of the tenant within 24 hours, to whomever.
 
     Raises:
         IssuerProblem: ``rate_limited``, with ``retry_after``.
     """
-    letters: Select[int | None, datetime | None] = select(
-        func.sum(Invitation.generation + 1), func.min(Invitation.queued_at)
-    ).where(
-        Invitation.organization_id == organization_id,
-        Invitation.email_key == email_key,
-        Invitation.queued_at > now - DAY,
-    )
-    sent, first = (await session.execute(letters)).one()
-    if sent is not None and first is not None and sent >= LETTERS_A_DAY:
-        seconds = math.ceil((first + DAY - now).total_seconds())
-        raise IssuerProblem(ProblemCode.RATE_LIMITED, retry_after=max(seconds, 1))
+    for limit, condition in (
+        (LETTERS_A_DAY, Invitation.email_key == email_key),
+        (most, true()),
+    ):
+        letters: Select[int | None, datetime | None] = select(
+            func.sum(_LETTERS), func.min(Invitation.queued_at)
+        ).where(Invitation.tenant_id == tenant_id, condition, Invitation.queued_at > now - DAY)
+        sent, first = (await session.execute(letters)).one()
+        if sent is not None and first is not None and sent >= limit:
+            seconds = math.ceil((first + DAY - now).total_seconds())
+            raise IssuerProblem(ProblemCode.RATE_LIMITED, retry_after=max(seconds, 1))
+
+
+_LETTERS: Final = case(
+    (Invitation.generation < LETTERS_A_DAY, Invitation.generation + 1), else_=LETTERS_A_DAY
+)
 
 
 async def require_active_with_reason(session: AsyncSession, organization_id: uuid.UUID) -> None:

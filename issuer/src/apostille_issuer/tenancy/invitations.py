@@ -72,6 +72,7 @@ class Invitations:
         outbox: Outbox,
         promises: Promises,
         lifetime: timedelta,
+        letters_per_day: int,
     ) -> None:
         """Take what is needed.
 
@@ -82,6 +83,7 @@ class Invitations:
             outbox: Sends the letters.
             promises: Judges what they promise.
             lifetime: How long a letter is good.
+            letters_per_day: How many one tenant may send within 24 hours.
         """
         self._database = database
         self._clock = clock
@@ -89,6 +91,7 @@ class Invitations:
         self._outbox = outbox
         self._promises = promises
         self._lifetime = lifetime
+        self._letters_per_day = letters_per_day
 
     async def page(
         self,
@@ -169,7 +172,9 @@ class Invitations:
             organization = await session.get_one(Organization, organization_id)
             await _require_no_member(session, organization_id, address.key)
             await _make_room(session, organization_id, address.key, now)
-            await require_pace(session, organization_id, address.key, now)
+            await require_pace(
+                session, organization.tenant_id, address.key, now, most=self._letters_per_day
+            )
             await require_seat(session, organization.tenant_id, now, email_key=address.key)
             row = Invitation(
                 id=invitation_id,
@@ -224,7 +229,9 @@ class Invitations:
                 extras=Extras(row.plan, tuple(row.scopes)),
             )
             await require_active_with_reason(session, organization_id)
-            await require_pace(session, organization_id, row.email_key, now)
+            await require_pace(
+                session, row.tenant_id, row.email_key, now, most=self._letters_per_day
+            )
             await require_seat(session, row.tenant_id, now, email_key=row.email_key)
             names = await self._names(session, [row])
             before = view_of(row, names, now)

@@ -260,7 +260,7 @@ class Invitation(Base):
         ),
         Index("ix_invitations_organization_id_id", "organization_id", "id"),
         Index("ix_invitations_organization_id_email_key", "organization_id", "email_key"),
-        Index("ix_invitations_tenant_id", "tenant_id"),
+        Index("ix_invitations_tenant_id_queued_at", "tenant_id", "queued_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=new_id)

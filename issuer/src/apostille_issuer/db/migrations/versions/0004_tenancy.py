@@ -260,7 +260,9 @@ def _create_memberships() -> None:
             "invitations",
             ["organization_id", column],
         )
-    op.create_index(op.f("ix_invitations_tenant_id"), "invitations", ["tenant_id"])
+    op.create_index(
+        op.f("ix_invitations_tenant_id_queued_at"), "invitations", ["tenant_id", "queued_at"]
+    )
     _some(
         "uq_invitations_pending",
         "invitations",
