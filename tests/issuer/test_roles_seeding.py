@@ -111,4 +111,12 @@ async def test_an_audience_that_a_service_has_is_no_audience_of_ours(
         await moved.seed()
 
 
+async def test_a_custom_role_for_all_is_not_taken_over(office: Office) -> None:
+    await office.open()
+    async with office.database.begin() as session:
+        await session.execute(text("UPDATE roles SET system = false WHERE name = 'member'"))
+    with pytest.raises(StartupError, match="the custom role 'member' has the name of a system"):
+        await office.access.seed()
+
+
 REVISION = "SELECT revision FROM policy_revision"
