@@ -399,6 +399,22 @@ def test_an_existing_user_accepts_by_proving_himself(
     assert roles_of(firm, firm.root, str(bob.id)) == ["staff"]
 
 
+def test_an_outdated_hash_is_no_hindrance_and_is_left_to_the_next_login(
+    firm: Firm, letters: Letters
+) -> None:
+    owner, hashing = firm.desk.hire(), firm.desk.issuer.hashing
+    old, who = hashing._argon2, f"user:{owner.id}"
+    hashing._argon2 = type(old)(2, 7_168, 1)
+    try:
+        answer = by_password(letters, owner, letters.token(letters.send(owner.login)))
+        assert answer.status_code == 200, answer.text
+        assert firm.desk.events(target=who, tag="account:password:rehashed") == []
+        firm.desk.tokens(owner.login)
+    finally:
+        hashing._argon2 = old
+    assert len(firm.desk.events(target=who, tag="account:password:rehashed")) == 1
+
+
 @pytest.mark.parametrize("prove", [by_password, by_bearer])
 def test_a_letter_found_by_somebody_else_is_no_good_to_him(
     firm: Firm, letters: Letters, prove: Any
