@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from typing import Any
 
 from apostille._fetched import Fetched
 from apostille._signing import SigningKey, b64url
 from apostille._status_supply import FetchedStatus
 from apostille.clock import ManualClock
+from apostille.errors import RevokedToken
 from support.http_server import Exchange, IssuerServer, document, status
 from support.minting import key_of
 from support.subjects import Subject, eventually
 
-__all__ = ["MEDIA_TYPE", "PublishedList", "lists_of", "packed", "settle_lists"]
+__all__ = ["MEDIA_TYPE", "PublishedList", "lists_of", "meanwhile", "packed", "settle_lists"]
 
 MEDIA_TYPE = "application/statuslist+jwt"
 SIZE = 1_024
@@ -102,6 +104,16 @@ def lists_of(subject: Subject) -> FetchedStatus:
     statuses = subject.verifier._engine.statuses
     assert isinstance(statuses, FetchedStatus)
     return statuses
+
+
+def meanwhile(subject: Subject, token: str) -> None:
+    """Verify *token*, which has the list fetched in the background.
+
+    A thread may be done with that before the verdict is read: then the token,
+    which the new list revokes, is refused at once.
+    """
+    with suppress(RevokedToken):
+        subject.verify(token)
 
 
 def settle_lists(subject: Subject) -> None:
