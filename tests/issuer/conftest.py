@@ -83,6 +83,10 @@ def migrated_copy(dialect: str, folder: Path, request: pytest.FixtureRequest) ->
         yield url
 
 
+DESKS: list[Desk] = []
+"""Those that are open and shared."""
+
+
 @pytest.fixture(scope="session", params=DIALECTS)
 def desk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -93,7 +97,16 @@ def desk(
     """
     folder = tmp_path_factory.mktemp("desk")
     with migrated_copy(request.param, folder, request) as url, open_desk(url) as opened:
+        DESKS.append(opened)
         yield opened
+        DESKS.remove(opened)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh_superuser() -> None:
+    """Log the superusers of shared desks in anew for each module: others may have ended it all."""
+    for shared in DESKS:
+        shared.forget_root()
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def test_rights_lost_since_the_token_was_made_cannot_be_handed_on(desk: Desk, na
 
 
 def test_the_last_superuser_stays_one(desk: Desk) -> None:
+    desk.leave_one_superuser()
     me = desk.as_root("GET", "/v1/me").json()["id"]
     resigned = desk.as_root("DELETE", f"/v1/users/{me}/roles/superuser")
     assert problem_of(resigned, 409) == "last_superuser"

@@ -279,6 +279,7 @@ def test_each_route_wants_its_permission(
 
 
 def test_the_last_superuser_can_neither_be_disabled_nor_deleted(desk: Desk) -> None:
+    desk.leave_one_superuser()
     (root,) = desk.as_root("GET", "/v1/users", params={"login": ROOT}).json()["items"]
     path = f"/v1/users/{root['id']}"
     disabled = desk.as_root("PATCH", path, json={"state": "disabled"})

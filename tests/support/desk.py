@@ -74,6 +74,19 @@ class Desk:
             self._root_until = self.clock.now() + timedelta(minutes=9)
         return bearer(self._root_tokens)
 
+    def leave_one_superuser(self) -> None:
+        """Take the role away from all others who have it: other tests may have left some."""
+        me = self.as_root("GET", "/v1/me").json()["id"]
+        holders = self.as_root("GET", "/v1/roles/superuser/members", params={"limit": 200})
+        assert holders.status_code == 200, holders.text
+        for user_id in {held["user_id"] for held in holders.json()["items"]} - {me}:
+            path = f"/v1/users/{user_id}/roles/superuser"
+            assert self.as_root("DELETE", path).status_code == 204
+
+    def forget_root(self) -> None:
+        """Log the superuser in anew when he is needed next."""
+        self._root_until = self.clock.now()
+
     def hire(
         self, *roles: str, login: str | None = None, password: str | None = PASSWORD
     ) -> Person:
