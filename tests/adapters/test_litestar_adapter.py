@@ -113,7 +113,7 @@ def test_the_principal_is_the_requests_user(issuer: LocalIssuer, plugin: Apostil
 def test_the_realm_is_the_audience_unless_told_otherwise(issuer: LocalIssuer) -> None:
     @get("/", guards=[READ])
     async def stock() -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody was to get as far as this")
 
     verifier = issuer.async_verifier()
     for realm, shown in ((None, "inventory"), ("warehouse", "warehouse")):
@@ -137,7 +137,7 @@ def test_every_route_needs_a_token_but_those_that_opt_out(issuer: LocalIssuer) -
 
     @get("/excluded-but-guarded", exclude_from_auth=True, guards=[READ])
     async def guarded() -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody was to get as far as this")
 
     app = application(plugin, health, secrets, guarded)
     assert request(app, "GET", "/health").text == "fine"
@@ -252,7 +252,7 @@ def test_a_websocket_by_cookie_needs_a_proven_origin(issuer: LocalIssuer) -> Non
 def test_without_the_plugin_the_mistake_is_named() -> None:
     @get("/", guards=[READ])
     async def stock() -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody was to get as far as this")
 
     app = Litestar([stock], debug=True)
     reply = request(app, "GET", "/")
@@ -271,7 +271,7 @@ def test_the_applications_own_handlers_win(issuer: LocalIssuer, plugin: Apostill
 
     @get("/", guards=[READ])
     async def stock() -> None:
-        raise NotImplementedError
+        raise AssertionError("nobody was to get as far as this")
 
     app = application(plugin, stock, exception_handlers={PermissionDenied: teapot})
     reply = request(app, "GET", "/", bearer(issuer.token()))
