@@ -20,7 +20,7 @@ from apostille_issuer.tenancy.domains import MAX_DOMAINS
 from apostille_issuer.tenancy.purging import PURGE_SECONDS
 from apostille_issuer.tenancy.schemas.domains import DomainDraft, DomainView
 from apostille_issuer.tenancy.schemas.tenants import TenantDraft, TenantView
-from apostille_issuer.tenancy.tenants import PLATFORM_FIELDS
+from apostille_issuer.tenancy.tenant_records import PLATFORM_FIELDS
 from support.readme import ROOT
 
 SECTIONS = re.split(

@@ -22,9 +22,9 @@ from apostille_issuer.access.controllers import (
     AssignmentController,
     PermissionController,
     RoleController,
-    ServiceController,
 )
 from apostille_issuer.access.organization_controllers import OrganizationRoleController
+from apostille_issuer.access.service_controllers import ServiceController
 from apostille_issuer.accounts.controllers import OwnAccountController, UserController
 from apostille_issuer.audit.controllers import AuditController
 from apostille_issuer.bootstrap import ensure_superuser

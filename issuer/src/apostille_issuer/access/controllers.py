@@ -1,4 +1,4 @@
-"""Routes of roles, the catalogue, services and assignments."""
+"""Routes of roles, the catalogue and assignments."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Annotated
 
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
-from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from apostille_adapters.litestar import HasPermission
-from apostille_contracts.manifest import InvalidManifest, Manifest, parse_manifest
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.catalogue import IssuerPermission
 from apostille_issuer.access.schemas import (
@@ -25,29 +23,23 @@ from apostille_issuer.access.schemas import (
     RoleHolder,
     RolePatch,
     RoleView,
-    ServiceOutcome,
-    ServiceView,
 )
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.http.answers import guarded
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page
 from apostille_issuer.http.platform import WITHIN_ORGANIZATION
-from apostille_issuer.problems import IssuerProblem
 
 __all__ = [
     "AssignmentController",
     "PermissionController",
     "RoleController",
-    "ServiceController",
 ]
 
 ROLES_READ = HasPermission(IssuerPermission.ROLES_READ)
 ROLES_WRITE = HasPermission(IssuerPermission.ROLES_WRITE)
 PERMISSIONS_READ = HasPermission(IssuerPermission.PERMISSIONS_READ)
 PERMISSIONS_WRITE = HasPermission(IssuerPermission.PERMISSIONS_WRITE)
-SERVICES_READ = HasPermission(IssuerPermission.SERVICES_READ)
-SERVICES_WRITE = HasPermission(IssuerPermission.SERVICES_WRITE)
 
 NOT_FOUND = ProblemCode.NOT_FOUND
 INVALID = ProblemCode.VALIDATION_FAILED
@@ -61,9 +53,7 @@ Access = NamedDependency[AccessService]
 Context = NamedDependency[RequestContext]
 
 RoleName = Annotated[str, PathParameter(description="Name or identifier of the role.")]
-ServiceName = Annotated[str, PathParameter(description="Name or identifier of the service.")]
 PermissionName = Annotated[str, PathParameter(description="Name of the permission.")]
-DryRun = Annotated[bool, QueryParameter(description="Only say what would change.")]
 Audiences = Annotated[
     list[str] | None,
     QueryParameter(description="Audience of a token; may be repeated. Without it, all of them."),
@@ -245,68 +235,6 @@ class PermissionController(Controller):
         await access.permissions.delete(name, context)
 
 
-class ServiceController(Controller):
-    """Services that verify the issuer's tokens."""
-
-    path = "/v1/services"
-    tags = ["Services"]  # noqa: RUF012
-
-    @get(guards=[SERVICES_READ], responses=guarded(INVALID))
-    async def list_services(
-        self,
-        access: Access,
-        cursor: Cursor = None,
-        limit: Limit = DEFAULT_LIMIT,
-    ) -> Page[ServiceView]:
-        """List services in order of their names."""
-        return await access.services.page(cursor=cursor, limit=limit)
-
-    @get("/{service:str}", guards=[SERVICES_READ], responses=guarded(NOT_FOUND))
-    async def get_service(self, service: ServiceName, access: Access) -> ServiceView:
-        """Show one service with the permissions it declares."""
-        return await access.services.get(service)
-
-    @put(
-        "/{service:str}",
-        guards=[SERVICES_WRITE],
-        responses={
-            201: ResponseSpec(ServiceOutcome, description="Registered.", generate_examples=False),
-            **guarded(TAKEN, PROTECTED, ProblemCode.CONFLICT, body=True),
-        },
-    )
-    async def push_manifest(
-        self,
-        service: ServiceName,
-        data: JSONBody[Manifest],
-        access: Access,
-        context: Context,
-        dry_run: DryRun = False,  # noqa: FBT002 - a query parameter
-    ) -> Response[ServiceOutcome]:
-        """Register a service by its manifest, or bring it up to a new one.
-
-        The same manifest again changes nothing. A permission that it no
-        longer declares leaves the catalogue; one that roles still name is
-        deprecated instead.
-        """
-        if data.service != service:
-            raise IssuerProblem.invalid_field("service", "the path names another service")
-        outcome = await access.push_manifest(_checked(data), context, dry_run=dry_run)
-        created = outcome.applied and outcome.changes.created
-        return Response(outcome, status_code=201 if created else 200)
-
-    @delete(
-        "/{service:str}", guards=[SERVICES_WRITE], responses=guarded(NOT_FOUND, PROTECTED, IN_USE)
-    )
-    async def delete_service(
-        self,
-        service: ServiceName,
-        access: Access,
-        context: Context,
-    ) -> None:
-        """Remove a service whose permissions no role names."""
-        await access.services.delete(service, context)
-
-
 class AssignmentController(Controller):
     """The roles of users."""
 
@@ -388,14 +316,3 @@ class AssignmentController(Controller):
         return await access.effective_permissions(
             user_id, audience, organization_id=organization, context=context
         )
-
-
-def _checked(manifest: Manifest) -> Manifest:
-    """Return *manifest* if what no type says about it holds, too."""
-    try:
-        return parse_manifest(
-            {name: getattr(manifest, name) for name in manifest.__struct_fields__}
-        )
-    except InvalidManifest as error:
-        place, _, complaint = str(error).partition(": ")
-        raise IssuerProblem.invalid_field(place, complaint or str(error)) from error

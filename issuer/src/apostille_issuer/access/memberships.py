@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +11,6 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Row, Select, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from apostille_contracts.permissions import EVERYTHING
 from apostille_contracts.problems import FieldError, ProblemCode
 from apostille_issuer.access.denying import OVER_ISSUER, require_may_deny
 from apostille_issuer.access.holders import just_him
@@ -20,8 +18,6 @@ from apostille_issuer.access.holdings import Holdings, from_here_down, just_here
 from apostille_issuer.access.models import (
     LINEAGE,
     MEMBERSHIPS,
-    ORGANIZATIONS,
-    USERS,
     MembershipRole,
     Role,
     RoleGrant,
@@ -245,27 +241,6 @@ class MemberRoles:
         if any(role.inherited and role.grants.denies for role in new_roles):
             require_held(own.below, await session.scalars(_allowed_below(member)))
 
-    @asynccontextmanager
-    async def keeping_administrator(
-        self, session: AsyncSession, context: RequestContext, organization_id: uuid.UUID
-    ) -> AsyncIterator[None]:
-        """Let what the block does leave the tenant somebody who administers it, if it has one.
-
-        That is somebody active with an active membership in the root, by which
-        he is allowed ``iam.*``, in all below it, too, and denied nothing of
-        it. The platform's administrators may do without.
-
-        Raises:
-            IssuerProblem: ``last_administrator``; roll back.
-        """
-        minded = context.organization_id is not None and await _has_administrator(
-            session, organization_id
-        )
-        yield
-        await session.flush()
-        if minded and not await _has_administrator(session, organization_id):
-            raise IssuerProblem(ProblemCode.LAST_ADMINISTRATOR)
-
     async def territory(self, session: AsyncSession, user_id: uuid.UUID) -> Territory:
         """Return what a user may speak for by membership, told in as many places as he has those.
 
@@ -369,33 +344,3 @@ def _allowed_below(member: Member) -> Select[str]:
 
 def _allowed_by(roles: ColumnElement[bool]) -> Select[str]:
     return select(RoleGrant.grant).where(roles, RoleGrant.effect == "allow", OVER_ISSUER).distinct()
-
-
-async def _has_administrator(session: AsyncSession, organization_id: uuid.UUID) -> bool:
-    """Say whether an organization is a root that somebody administers."""
-    denied = (
-        select(MembershipRole.membership_id)
-        .join(RoleGrant, RoleGrant.role_id == MembershipRole.role_id)
-        .where(RoleGrant.effect == "deny", OVER_ISSUER)
-    )
-    administrators = (
-        select(MEMBERSHIPS.c.id)
-        .join(ORGANIZATIONS, ORGANIZATIONS.c.id == MEMBERSHIPS.c.organization_id)
-        .join(USERS, USERS.c.id == MEMBERSHIPS.c.user_id)
-        .join(MembershipRole, MembershipRole.membership_id == MEMBERSHIPS.c.id)
-        .join(Role, Role.id == MembershipRole.role_id)
-        .join(RoleGrant, RoleGrant.role_id == Role.id)
-        .where(
-            ORGANIZATIONS.c.id == organization_id,
-            ORGANIZATIONS.c.parent_id.is_(None),
-            MEMBERSHIPS.c.state == "active",
-            MEMBERSHIPS.c.id.not_in(denied),
-            USERS.c.state == "active",
-            USERS.c.kind == "person",
-            Role.inherited,
-            RoleGrant.effect == "allow",
-            RoleGrant.grant.in_((EVERYTHING, "iam.*")),
-        )
-        .limit(1)
-    )
-    return await session.scalar(administrators) is not None

@@ -25,7 +25,7 @@ from apostille_issuer.tenancy.hosts import CHALLENGE_LABEL, check_host
 from apostille_issuer.tenancy.models import TenantDomain
 from apostille_issuer.tenancy.resolver import DomainChecker
 from apostille_issuer.tenancy.schemas.domains import DnsRecord, DomainDraft, DomainView
-from apostille_issuer.tenancy.tenants import find_tenant
+from apostille_issuer.tenancy.tenant_records import find_tenant
 
 __all__ = ["MAX_DOMAINS", "Domains"]
 

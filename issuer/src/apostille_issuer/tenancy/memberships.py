@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
+from apostille_issuer.access.administrators import keeping_administrator
 from apostille_issuer.access.authority import authorize, reach_of
 from apostille_issuer.access.catalogue import IssuerPermission
 from apostille_issuer.access.holdings import holdings_in
@@ -195,7 +196,7 @@ class Memberships:
                     change, managed, roles, active=after.state == "active"
                 )
             row = managed.row
-            async with self._roles.keeping_administrator(session, context, organization_id):
+            async with keeping_administrator(session, context, organization_id):
                 row.state, row.plan, row.scopes = after.state, after.plan, list(after.scopes)
                 row.updated_at = self._clock()
             await self._rules.rights_changed(change, managed.member, roles)
@@ -219,7 +220,7 @@ class Memberships:
             managed = await self._rules.manage(change, organization_id, user_id, context)
             roles = await self._roles.of(session, managed.member.membership_id)
             require_may_take(managed.own, roles)
-            async with self._roles.keeping_administrator(session, context, organization_id):
+            async with keeping_administrator(session, context, organization_id):
                 await session.delete(managed.row)
             await self._rules.rights_changed(change, managed.member, roles)
             await self._rules.end_sessions(change, managed.member, context)
@@ -246,7 +247,7 @@ class Memberships:
             if given.name in managed.before.roles:
                 return
             await self._rules.require_may_give(change, own, member, (given,))
-            async with self._roles.keeping_administrator(session, context, organization_id):
+            async with keeping_administrator(session, context, organization_id):
                 await self._roles.give(
                     session, member, (given,), granted_by=change.actor_id, at=self._clock()
                 )
@@ -271,7 +272,7 @@ class Memberships:
             if taken.name not in managed.before.roles:
                 return
             require_may_take(managed.own, (taken,))
-            async with self._roles.keeping_administrator(session, context, organization_id):
+            async with keeping_administrator(session, context, organization_id):
                 await self._roles.take(session, member, taken)
             await self._rules.rights_changed(change, member, (taken,))
             if taken.inherited:

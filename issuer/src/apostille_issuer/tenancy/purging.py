@@ -23,7 +23,7 @@ from apostille_issuer.http.context import SCHEDULED, RequestContext
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.tenancy.models import Organization, Tenant
-from apostille_issuer.tenancy.tenants import find_tenant, organizations_of
+from apostille_issuer.tenancy.tenant_records import find_tenant, organizations_of
 
 __all__ = ["TenantPurge"]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from msgspec import UNSET, structs
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -25,10 +23,10 @@ from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
-from apostille_issuer.tenancy.branding import check_branding, read_branding, stored_branding
+from apostille_issuer.tenancy.branding import check_branding, stored_branding
 from apostille_issuer.tenancy.documents import check_document
 from apostille_issuer.tenancy.lineage import add_root
-from apostille_issuer.tenancy.models import Membership, Organization, Tenant
+from apostille_issuer.tenancy.models import Membership, Tenant
 from apostille_issuer.tenancy.naming import LAST, Place, check_name, place_of, prefix_key
 from apostille_issuer.tenancy.schemas.tenants import (
     SeatsView,
@@ -38,14 +36,22 @@ from apostille_issuer.tenancy.schemas.tenants import (
     TenantView,
 )
 from apostille_issuer.tenancy.seats import used_seats
+from apostille_issuer.tenancy.tenant_records import (
+    AUDITED,
+    checked_patch,
+    checked_plan,
+    find_tenant,
+    organizations_of,
+    require_platform,
+    roots_of,
+    target_of,
+    view_of,
+)
 
-__all__ = ["Tenants", "find_tenant", "organizations_of"]
+__all__ = ["Tenants"]
 
 READ: Final = IssuerPermission.TENANTS_READ.value
 WRITE: Final = IssuerPermission.TENANTS_WRITE.value
-
-PLATFORM_FIELDS: Final = ("state", "plan", "seats", "entitlements")
-"""What a tenant's own administrators may not change: it is what the tenant pays for."""
 
 
 class Tenants:
@@ -108,11 +114,11 @@ class Tenants:
                     return Page((), None)
                 statement = statement.where(Tenant.id == context.tenant_id)
             rows = (await session.scalars(statement)).all()
-            roots = await _roots(session, [row.id for row in rows])
+            roots = await roots_of(session, [row.id for row in rows])
         return page_of(
             rows,
             limit,
-            view=lambda row: _view(row, roots[row.id]),
+            view=lambda row: view_of(row, roots[row.id]),
             key=lambda row: Place(row.name_key, row.id),
         )
 
@@ -152,7 +158,7 @@ class Tenants:
             name=name.text,
             name_key=name.key,
             state="active",
-            plan=_checked_plan(draft.plan),
+            plan=checked_plan(draft.plan),
             seats=draft.seats,
             entitlements=check_document("entitlements", draft.entitlements),
             settings=check_document("settings", draft.settings),
@@ -164,7 +170,7 @@ class Tenants:
             change.session.add(tenant)
             await change.session.flush()
             root = await add_root(change.session, tenant.id, root_name, now)
-            view = _view(tenant, root.id)
+            view = view_of(tenant, root.id)
             self._record(change, EventTag.TENANT_CREATED, None, view)
         return view
 
@@ -183,17 +189,17 @@ class Tenants:
                 ``seats_exhausted`` for fewer seats than are taken;
                 ``conflict`` for a deleted tenant.
         """
-        wanted = _checked(patch)
+        wanted = checked_patch(patch)
         async with self._change(context, EventTag.TENANT_UPDATED, tenant_id) as change:
             await authorize_tenant(change.session, context, tenant_id, WRITE)
-            _require_platform(patch, context)
+            require_platform(patch, context)
             tenant = await find_tenant(change.session, tenant_id, lock=True)
             if tenant.state == "deleted":
                 raise IssuerProblem(ProblemCode.CONFLICT)
             before = await self._viewed(change.session, tenant)
             for field, value in wanted.items():
                 setattr(tenant, field, value)
-            after = _view(tenant, before.root_organization_id)
+            after = view_of(tenant, before.root_organization_id)
             if after == before:
                 return before
             await self._require_seats(change.session, before, after)
@@ -201,7 +207,7 @@ class Tenants:
             await change.session.flush()
             self._record(change, EventTag.TENANT_UPDATED, before, after)
             await self._follow(change, before, after, context)
-            return _view(tenant, before.root_organization_id)
+            return view_of(tenant, before.root_organization_id)
 
     async def delete(self, tenant_id: uuid.UUID, context: RequestContext) -> None:
         """Delete a tenant: nobody acts in it any more, and after the grace it is purged.
@@ -220,7 +226,7 @@ class Tenants:
             tenant.state, tenant.updated_at = "deleted", now
             tenant.deleted_at, tenant.purge_at = now, now + self._purge_after
             await change.session.flush()
-            after = _view(tenant, before.root_organization_id)
+            after = view_of(tenant, before.root_organization_id)
             self._record(change, EventTag.TENANT_DELETED, before, after)
             await self._follow(change, before, after, context)
 
@@ -241,7 +247,7 @@ class Tenants:
             tenant.state, tenant.updated_at = "active", now
             tenant.deleted_at = tenant.purge_at = None
             await change.session.flush()
-            after = _view(tenant, before.root_organization_id)
+            after = view_of(tenant, before.root_organization_id)
             self._record(change, EventTag.TENANT_UPDATED, before, after)
         return after
 
@@ -250,10 +256,10 @@ class Tenants:
     def _change(
         self, context: RequestContext, tag: EventTag, tenant_id: uuid.UUID
     ) -> AbstractAsyncContextManager[Change]:
-        return self._access.change(context, tag, _target(tenant_id))
+        return self._access.change(context, tag, target_of(tenant_id))
 
     async def _viewed(self, session: AsyncSession, tenant: Tenant) -> TenantView:
-        return _view(tenant, (await _roots(session, [tenant.id]))[tenant.id])
+        return view_of(tenant, (await roots_of(session, [tenant.id]))[tenant.id])
 
     def _record(
         self, change: Change, tag: EventTag, before: TenantView | None, after: TenantView
@@ -261,12 +267,12 @@ class Tenants:
         """Record what differs. Nothing that is cached by policy depends on tenants."""
         differing = [
             name
-            for name in _AUDITED
+            for name in AUDITED
             if before is None or getattr(before, name) != getattr(after, name)
         ]
         change.record(
             tag,
-            _target(after.id),
+            target_of(after.id),
             before=before and {name: getattr(before, name) for name in differing},
             after={name: getattr(after, name) for name in differing},
             tenant_id=after.id,
@@ -292,44 +298,12 @@ class Tenants:
         if before.state == "active" != after.state:
             now = self._clock()
             ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context)
-            await self._ender.end_in(change.session, within, ending, target=_target(after.id))
+            await self._ender.end_in(change.session, within, ending, target=target_of(after.id))
         elif before.plan != after.plan:
             members = select(Membership.user_id).where(
                 Membership.tenant_id == after.id, Membership.plan.is_(None)
             )
             await change.rights_changed(members, within)
-
-
-async def find_tenant(session: AsyncSession, tenant_id: uuid.UUID, *, lock: bool = False) -> Tenant:
-    """Return a tenant, deleted ones too.
-
-    Args:
-        session: A transaction that reaches over it.
-        tenant_id: Which one.
-        lock: Let nobody else change it, or take a seat, until the transaction ends.
-
-    Raises:
-        IssuerProblem: ``not_found``.
-    """
-    statement = select(Tenant).where(Tenant.id == tenant_id)
-    if lock:
-        # Rows that refer to the tenant may be inserted meanwhile.
-        statement = statement.with_for_update(key_share=True)
-    tenant = await session.scalar(statement)
-    if tenant is None:
-        raise IssuerProblem(ProblemCode.NOT_FOUND)
-    return tenant
-
-
-def organizations_of(tenant_id: uuid.UUID) -> Select[uuid.UUID]:
-    """Return the statement that finds a tenant's organizations, deleted ones too."""
-    return select(Organization.id).where(Organization.tenant_id == tenant_id)
-
-
-_AUDITED: Final = (
-    *("name", "state", "plan", "seats", "entitlements", "settings", "branding"),
-    *("deleted_at", "purge_at"),
-)
 
 
 async def _is_his(session: AsyncSession, context: RequestContext, tenant_id: uuid.UUID) -> bool:
@@ -340,66 +314,3 @@ async def _is_his(session: AsyncSession, context: RequestContext, tenant_id: uui
             return False
         raise
     return True
-
-
-async def _roots(
-    session: AsyncSession, tenant_ids: Sequence[uuid.UUID]
-) -> dict[uuid.UUID, uuid.UUID]:
-    """Return the root organization of each tenant."""
-    # A look for each: SQLite would go through the roots of all tenants for a join or a list.
-    root = select(Organization.id).where(
-        Organization.tenant_id == Tenant.id, Organization.parent_id.is_(None)
-    )
-    statement = select(Tenant.id, root.correlate(Tenant).scalar_subquery().label("root_id"))
-    rows = await session.execute(statement.where(Tenant.id.in_(tenant_ids)))
-    return {row.id: row.root_id for row in rows}
-
-
-def _checked(patch: TenantPatch) -> dict[str, Any]:
-    """Return the columns that *patch* replaces, if everything in it can be stored."""
-    wanted = {name: value for name, value in structs.asdict(patch).items() if value is not UNSET}
-    if patch.name is not UNSET:
-        name = check_name("name", patch.name)
-        wanted |= {"name": name.text, "name_key": name.key}
-    if patch.plan is not UNSET:
-        _checked_plan(patch.plan)
-    for field in ("entitlements", "settings"):
-        if field in wanted:
-            check_document(field, wanted[field])
-    if patch.branding is not UNSET:
-        wanted["branding"] = stored_branding(check_branding(patch.branding))
-    return wanted
-
-
-def _checked_plan(plan: str | None) -> str | None:
-    if plan is not None and not plan.isprintable():
-        raise IssuerProblem.invalid_field("plan", "one line of printable characters")
-    return plan
-
-
-def _require_platform(patch: TenantPatch, context: RequestContext) -> None:
-    """Leave to the platform's administrators what is theirs.
-
-    Raises:
-        IssuerProblem: ``platform_only``, naming the fields.
-    """
-    if context.tenant_id is None:
-        return
-    reserved = [name for name in PLATFORM_FIELDS if getattr(patch, name) is not UNSET]
-    if reserved:
-        raise IssuerProblem(
-            ProblemCode.PLATFORM_ONLY,
-            errors=tuple(FieldError(name, "the platform's to decide") for name in reserved),
-        )
-
-
-def _view(tenant: Tenant, root_id: uuid.UUID) -> TenantView:
-    own = {name: getattr(tenant, name) for name in TenantView.__struct_fields__ if name in _OWN}
-    return TenantView(**own, root_organization_id=root_id, branding=read_branding(tenant.branding))
-
-
-_OWN: Final = frozenset(TenantView.__struct_fields__) - {"root_organization_id", "branding"}
-
-
-def _target(tenant_id: uuid.UUID) -> str:
-    return f"tenant:{tenant_id}"
