@@ -11,18 +11,15 @@ the time, or whether the invitation can still be accepted.
 
 from __future__ import annotations
 
-import hmac
-import re
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["InvalidInvitationToken", "InvitationToken", "InvitationTokens"]
+from apostille_issuer.keys.mac_tokens import InvalidMacToken, MacTokens
 
-_FORM: Final = re.compile(r"apo_in_([0-9a-f]{32})_(0|[1-9][0-9]{0,8})_[A-Za-z0-9_-]{43}", re.ASCII)
+__all__ = ["InvalidInvitationToken", "InvitationToken", "InvitationTokens"]
 
 _PURPOSE: Final = b"apostille invitation v1\0"
 """Keeps the MAC apart from any other use of the same secret, refresh tokens above all."""
@@ -47,11 +44,11 @@ class InvitationTokens:
 
         The first one makes tokens; see :meth:`.KeyService.refresh_macs`.
         """
-        self._macs = macs
+        self._tokens = MacTokens("apo_in", _PURPOSE, macs, most_digits=9)
 
     def make(self, invitation_id: uuid.UUID, generation: int) -> str:
         """Return the token of *generation*; always the same for the same arguments and secret."""
-        return self._spellings(invitation_id, generation)[0]
+        return self._tokens.make(invitation_id, generation)
 
     def verify(self, token: str) -> InvitationToken:
         """Return what *token* says, if it was made here.
@@ -59,19 +56,7 @@ class InvitationTokens:
         Raises:
             InvalidInvitationToken: It has another form, or its MAC is wrong.
         """
-        match = _FORM.fullmatch(token)
-        if match is None:
-            raise InvalidInvitationToken
-        found = InvitationToken(uuid.UUID(hex=match[1]), int(match[2]))
-        # The whole token is compared, in constant time: no second spelling
-        # of the same MAC (spare bits of the last character) is accepted.
-        spellings = self._spellings(found.invitation_id, found.generation)
-        if not any(hmac.compare_digest(spelling, token) for spelling in spellings):
-            raise InvalidInvitationToken
-        return found
-
-    def _spellings(self, invitation_id: uuid.UUID, generation: int) -> list[str]:
-        """Return the token under each secret."""
-        message = _PURPOSE + invitation_id.bytes + generation.to_bytes(8, "big")
-        start = f"apo_in_{invitation_id.hex}_{generation}_"
-        return [start + urlsafe_b64encode(mac).rstrip(b"=").decode() for mac in self._macs(message)]
+        try:
+            return InvitationToken(*self._tokens.verify(token))
+        except InvalidMacToken:
+            raise InvalidInvitationToken from None
