@@ -33,6 +33,7 @@ from apostille_issuer.access.policy import Change, Policy
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.role_records import (
     Regrant,
+    add_role,
     audited,
     checked_draft,
     grants_of,
@@ -43,7 +44,6 @@ from apostille_issuer.access.role_records import (
 )
 from apostille_issuer.access.schemas import RoleDraft
 from apostille_issuer.access.superusers import require_no_superuser
-from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import COMMAND_LINE
 from apostille_issuer.problems import IssuerProblem, StartupError
 
@@ -156,18 +156,7 @@ async def _seed(policy: Policy, change: Change, draft: RoleDraft) -> None:
     role = await session.scalar(_called(draft.name))
     if role is None:
         await make_way(change, draft.name, now)
-        role = Role(
-            id=new_id(),
-            name=draft.name,
-            description=draft.description,
-            system=True,
-            inherited=draft.inherited,
-            created_at=now,
-            updated_at=now,
-        )
-        session.add(role)
-        await session.flush()
-        await store_grants(session, role, wanted)
+        role = await add_role(session, draft, wanted, now, system=True)
         change.record(EventTag.ROLE_CREATED, target, after=audited(view_of(role, wanted)))
         return
     if not role.system:

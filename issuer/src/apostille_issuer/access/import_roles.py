@@ -24,6 +24,7 @@ from apostille_issuer.access.permissions import owners_of_modules
 from apostille_issuer.access.policy import Change
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.role_records import (
+    add_role,
     audited,
     grants_of,
     require_free,
@@ -35,6 +36,7 @@ from apostille_issuer.access.schemas import (
     ImportPlan,
     ImportReport,
     PlannedRole,
+    RoleDraft,
     WithoutCounterpart,
 )
 from apostille_issuer.db.types import new_id
@@ -198,21 +200,18 @@ class RoleImport:
         except IssuerProblem as problem:
             error = FieldError(f"role {name}", "a role elsewhere is called like this")
             raise IssuerProblem(problem.code, errors=(error,)) from problem
-        role = Role(
-            id=new_id(),
+        grants = Rights(frozenset(allow))
+        draft = RoleDraft(
+            name=name, description=planned.description, inherited=self._plan.inherited
+        )
+        role = await add_role(
+            self._session,
+            draft,
+            grants,
+            self._now,
             tenant_id=self.tenant_id,
             organization_id=self._organization_id,
-            name=name,
-            description=planned.description,
-            system=False,
-            inherited=self._plan.inherited,
-            created_at=self._now,
-            updated_at=self._now,
         )
-        self._session.add(role)
-        await self._session.flush()
-        grants = Rights(frozenset(allow))
-        await store_grants(self._session, role, grants)
         self._report.created[name] = tuple(allow)
         self._change.record(
             EventTag.ROLE_CREATED,

@@ -28,6 +28,7 @@ from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.role_holders import count_of_holders
 from apostille_issuer.access.role_records import (
     Regrant,
+    add_role,
     added,
     audited,
     grants_of,
@@ -38,7 +39,6 @@ from apostille_issuer.access.role_records import (
     view_of,
 )
 from apostille_issuer.access.schemas import RoleDraft, RolePatch, RoleView
-from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
 
@@ -81,21 +81,14 @@ class RoleDesk(Struct, frozen=True):
         await require_free(self.session, draft.name, self.tenant_id)
         await require_known(self.session, grants)
         require_held(self.holdings.behind(inherited=draft.inherited), grants.allows)
-        now = self.policy.clock()
-        role = Role(
-            id=new_id(),
+        role = await add_role(
+            self.session,
+            draft,
+            grants,
+            self.policy.clock(),
             tenant_id=self.tenant_id,
             organization_id=self.organization_id,
-            name=draft.name,
-            description=draft.description,
-            system=False,
-            inherited=draft.inherited,
-            created_at=now,
-            updated_at=now,
         )
-        self.session.add(role)
-        await self.session.flush()
-        await store_grants(self.session, role, grants)
         view = view_of(role, grants)
         self._record(EventTag.ROLE_CREATED, view.name, after=view)
         return view

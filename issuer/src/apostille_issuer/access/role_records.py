@@ -22,10 +22,12 @@ from apostille_issuer.access.naming import check_grants, check_name, check_text
 from apostille_issuer.access.policy import Change
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.schemas import RoleClone, RoleDraft, RolePatch, RoleView
+from apostille_issuer.db.types import new_id
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = [
     "Regrant",
+    "add_role",
     "added",
     "audited",
     "checked_clone",
@@ -83,6 +85,46 @@ async def grants_of(
     for row in await session.scalars(select(RoleGrant).where(RoleGrant.role_id.in_(role_ids))):
         pairs[row.role_id].append((row.grant, row.effect))
     return {ident: Rights.of(held) for ident, held in pairs.items()}
+
+
+async def add_role(  # noqa: PLR0913 - whose it is, by name
+    session: AsyncSession,
+    draft: RoleDraft,
+    grants: Rights,
+    now: datetime,
+    *,
+    tenant_id: uuid.UUID | None = None,
+    organization_id: uuid.UUID | None = None,
+    system: bool = False,
+) -> Role:
+    """Write a role with its grants, and return it.
+
+    That its name is free, and that the actor may hand on *grants*, is checked before.
+
+    Args:
+        session: The transaction.
+        draft: Name, description, and whether it is inherited.
+        grants: What it allows and denies.
+        now: The present.
+        tenant_id: Of its organization.
+        organization_id: Whose it is; the platform's, by default.
+        system: Whether it is protected.
+    """
+    role = Role(
+        id=new_id(),
+        tenant_id=tenant_id,
+        organization_id=organization_id,
+        name=draft.name,
+        description=draft.description,
+        system=system,
+        inherited=draft.inherited,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(role)
+    await session.flush()
+    await store_grants(session, role, grants)
+    return role
 
 
 async def store_grants(session: AsyncSession, role: Role, wanted: Rights) -> None:

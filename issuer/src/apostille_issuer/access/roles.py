@@ -18,6 +18,7 @@ from apostille_issuer.access.policy import Policy
 from apostille_issuer.access.role_holders import count_of_holders, page_of_holders
 from apostille_issuer.access.role_records import (
     Regrant,
+    add_role,
     added,
     audited,
     checked_clone,
@@ -41,7 +42,6 @@ from apostille_issuer.access.schemas import (
 )
 from apostille_issuer.access.superusers import require_no_superuser
 from apostille_issuer.db.reach import EVERY_TENANT
-from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
 from apostille_issuer.problems import IssuerProblem
@@ -112,18 +112,7 @@ class Roles:
             await require_free(change.session, draft.name, None)
             await require_known(change.session, grants)
             await change.require(grants.allows)
-            role = Role(
-                id=new_id(),
-                name=draft.name,
-                description=draft.description,
-                system=False,
-                inherited=draft.inherited,
-                created_at=now,
-                updated_at=now,
-            )
-            change.session.add(role)
-            await change.session.flush()
-            await store_grants(change.session, role, grants)
+            role = await add_role(change.session, draft, grants, now)
             view = view_of(role, grants)
             change.record(EventTag.ROLE_CREATED, target, after=audited(view))
         return view

@@ -18,7 +18,17 @@ from msgspec import Struct
 from apostille_contracts.problems import FieldError, ProblemCode
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "Cursor", "Limit", "Page", "key_of", "page_of", "uuid_of"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "MAX_LIMIT",
+    "Cursor",
+    "Limit",
+    "Page",
+    "key_of",
+    "not_a_cursor",
+    "page_of",
+    "uuid_of",
+]
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -63,10 +73,10 @@ def key_of(cursor: str | None) -> str:
     try:
         key = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
     except (UnicodeError, binascii.Error) as error:
-        raise _not_a_cursor() from error
+        raise not_a_cursor() from error
     # A NUL is valid UTF-8 that PostgreSQL refuses to compare with.
     if not key or not key.isprintable():
-        raise _not_a_cursor()
+        raise not_a_cursor()
     return key
 
 
@@ -80,7 +90,7 @@ def uuid_of(cursor: str | None) -> uuid.UUID | None:
     try:
         return uuid.UUID(key) if key else None
     except ValueError as error:
-        raise _not_a_cursor() from error
+        raise not_a_cursor() from error
 
 
 def page_of(
@@ -100,7 +110,8 @@ def page_of(
     return Page(tuple(view(row) for row in shown), cursor.decode() if cursor else None)
 
 
-def _not_a_cursor() -> IssuerProblem:
+def not_a_cursor() -> IssuerProblem:
+    """Return what is said of a cursor that is not ours."""
     return IssuerProblem(
         ProblemCode.VALIDATION_FAILED,
         errors=(FieldError("cursor", "send the next_cursor of the page before, or none"),),

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.memberships import MemberRoles
 from apostille_issuer.accounts.names import InvalidLogin, parse_login_prefix
-from apostille_issuer.http.paging import Page, key_of, page_of
+from apostille_issuer.http.paging import Page, key_of, not_a_cursor, page_of
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy.lineage import subtree_of
 from apostille_issuer.tenancy.models import USERS, Membership
@@ -52,9 +52,7 @@ def place_of(cursor: str | None) -> MemberPlace | None:
     try:
         return MemberPlace(uuid.UUID(text[:UUID_LENGTH]), uuid.UUID(text[UUID_LENGTH:]))
     except ValueError:
-        raise IssuerProblem.invalid_field(
-            "cursor", "send the next_cursor of the page before, or none"
-        ) from None
+        raise not_a_cursor() from None
 
 
 async def member_in(

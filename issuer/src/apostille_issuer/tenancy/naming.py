@@ -7,7 +7,7 @@ import uuid
 
 from msgspec import Struct
 
-from apostille_issuer.http.paging import key_of
+from apostille_issuer.http.paging import key_of, not_a_cursor
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy.limits import NAME_LENGTH
 
@@ -88,9 +88,7 @@ def place_of(cursor: str | None) -> Place | None:
     try:
         return Place(text[UUID_LENGTH:], uuid.UUID(text[:UUID_LENGTH]))
     except ValueError:
-        raise IssuerProblem.invalid_field(
-            "cursor", "send the next_cursor of the page before, or none"
-        ) from None
+        raise not_a_cursor() from None
 
 
 def _key(text: str) -> str:
