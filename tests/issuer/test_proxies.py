@@ -52,5 +52,31 @@ def test_the_last_address_no_listed_proxy_has(
     assert client(peer, *forwarded) == expected
 
 
+@pytest.mark.parametrize(
+    ("peer", "headers", "expected"),
+    [
+        pytest.param("203.0.113.5", {"host": "IAM.Acme.example"}, "iam.acme.example", id="plain"),
+        pytest.param(
+            "203.0.113.5", {"host": "iam.acme.example.:8443"}, "iam.acme.example", id="dot"
+        ),
+        pytest.param("203.0.113.5", {"host": "[::1]:80"}, "[::1]", id="IPv6 and port"),
+        pytest.param("203.0.113.5", {"host": "[::1]"}, "[::1]", id="IPv6"),
+        pytest.param("203.0.113.5", {"host": "8080"}, "8080", id="digits"),
+        pytest.param("203.0.113.5", {}, None, id="none"),
+        pytest.param(
+            "203.0.113.5", {"host": "a", "x-forwarded-host": "b"}, "a", id="a stranger says"
+        ),
+        pytest.param("10.0.0.1", {"host": "a", "x-forwarded-host": "b"}, "b", id="a proxy says"),
+        pytest.param("10.0.0.1", {"x-forwarded-host": "b", "host": "a"}, "b", id="in any order"),
+        pytest.param("10.0.0.1", {"host": "a", "x-forwarded-host": "x, b:1"}, "b", id="its own"),
+    ],
+)
+def test_the_host_that_was_asked_for(
+    peer: str, headers: dict[str, str], expected: str | None
+) -> None:
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert PROXIES.host(peer, encoded) == expected
+
+
 def test_a_long_header_is_read_from_its_end() -> None:
     assert client("10.0.0.1", "1.1.1.1, " * 10_000 + "198.51.100.1") == "198.51.100.1"

@@ -298,6 +298,17 @@ class TestAtTheHostOfACustomer:
         answer = self.login(town, host, town.ada, organization=str(town.works))
         assert town.desk.claims(answer.json()).org == str(town.works)
 
+    def test_one_whose_parent_is_deactivated_is_passed_over(self, town: Town, host: str) -> None:
+        bob, issuer = town.desk.hire(), town.desk.issuer
+        shut = town.desk.run(insert_organization(issuer, town.acme, "A Shut", town.root))
+        below = town.desk.run(insert_organization(issuer, town.acme, "Below", shut))
+        deep = town.desk.run(insert_organization(issuer, town.acme, "Deep", town.works))
+        for place in (below, deep):
+            town.desk.run(insert_membership(issuer, place, bob.id, "member"))
+        town.run(update(Organization).where(Organization.id == shut).values(state="deactivated"))
+        answer = self.login(town, host, bob)
+        assert town.desk.claims(answer.json()).org == str(deep)
+
     def test_but_none_of_another(self, town: Town, host: str) -> None:
         answer = self.login(town, host, town.ada, organization=str(town.bolt))
         assert problem_of(answer, 403) == "not_a_member"

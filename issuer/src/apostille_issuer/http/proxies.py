@@ -48,7 +48,7 @@ class TrustedProxies:
         return client
 
     def host(self, peer: str | None, headers: Iterable[Header]) -> str | None:
-        """Return the host name that the client asked for, in lower case, without port.
+        """Return the host name that the client asked for, in lower case, without port or last dot.
 
         That is ``Host``, unless the *peer* is a listed proxy and names another
         one in ``X-Forwarded-Host``; of several the last one, which it wrote itself.
@@ -63,7 +63,8 @@ class TrustedProxies:
             return None
         text = found.decode("latin-1").lower()
         port = text.rpartition(":")[2]
-        return text[: -len(port) - 1] if port.isdigit() and port != text else text
+        name = text[: -len(port) - 1] if port.isdigit() and port != text else text
+        return name.removesuffix(".")
 
     def _lists(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)

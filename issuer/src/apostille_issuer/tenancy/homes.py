@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.tenancy.lineage import is_active
 from apostille_issuer.tenancy.models import Membership, Organization, Tenant, TenantDomain
 
 __all__ = ["Homes"]
@@ -32,9 +33,9 @@ class Homes:
         """Return whom a login is to speak for; whether he belongs there is not checked.
 
         At a tenant's own host that is the organization *named*, if it is of
-        that tenant, or else of those that he is a member of the one nearest to
-        the root, and of several the first by name. At any other host it is the
-        one named, if one is.
+        that tenant, or else of those that he is a member of, and that are
+        active, the one nearest to the root, and of several the first by name.
+        At any other host it is the one named, if one is.
 
         Args:
             session: A transaction over all tenants.
@@ -61,7 +62,7 @@ class Homes:
                     Membership.tenant_id == tenant_id,
                     Membership.user_id == user_id,
                     Membership.state == "active",
-                    Organization.state == "active",
+                    is_active(),
                 )
                 .order_by(Organization.depth, Organization.name_key, Organization.id)
                 .limit(1)
