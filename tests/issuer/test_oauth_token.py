@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-import shutil
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,11 @@ from hypothesis import strategies as st
 
 from apostille._signing import SigningKey
 from apostille_contracts.claims import ALGORITHMS
+from apostille_contracts.problems import ProblemCode
+from apostille_issuer.clients.lane import Lane
 from apostille_issuer.clients.oauth_controllers import TokenRequestForm
+from apostille_issuer.clients.secrets import make_secret
+from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.settings import RateLimit
 from support.desk import Desk, bearer, open_desk, problem_of
 from support.lists import claims_in
@@ -636,18 +639,19 @@ class TestRevocation:
 
 
 class TestLimits:
-    """How often clients may fail."""
+    """How often clients may fail, and that it is their affair alone."""
 
     @pytest.fixture
-    def limited(self, tmp_path: Path, sqlite_template: Path) -> Iterator[Machines]:
-        path = tmp_path / "apostille.sqlite3"
-        shutil.copy(sqlite_template, path)
+    def limited(self, database_url: str) -> Iterator[Machines]:
         limits = {
             "client_limit_per_key": RateLimit(3, timedelta(minutes=1)),
             "client_limit_per_address": RateLimit(8, timedelta(minutes=1)),
         }
-        with open_desk(f"sqlite:///{path}", **limits) as desk:
+        with open_desk(database_url, **limits) as desk:
             yield Machines(desk)
+
+    def reasons(self, machines: Machines) -> list[str]:
+        return [event["after"]["reason"] for event in machines.desk.events(tag=REFUSED)]
 
     def test_too_many_failures_of_one_key_are_429_and_others_do_not_notice(
         self, limited: Machines
@@ -662,27 +666,120 @@ class TestLimits:
             answer = limited.request({}, header)
             assert problem_of(answer, 429) == "rate_limited"
             assert int(answer.headers["retry-after"]) == 20
-        reasons = [event["after"]["reason"] for event in limited.desk.events(tag=REFUSED)]
-        assert reasons == ["rate_limited", *["revoked"] * 3]
+        assert self.reasons(limited) == ["rate_limited", *["revoked"] * 3]
         for _ in range(20):
             limited.token(machine)
         limited.desk.wait(timedelta(seconds=20))
         assert limited.request({}, header).status_code == 401
 
+    def test_wrong_secrets_for_a_key_do_not_keep_out_the_right_one(self, limited: Machines) -> None:
+        machine = limited.machine()
+        wrong = [altered(machine.secret) for _ in range(5)]
+        answers = [limited.request({}, basic(machine.id, secret)) for secret in wrong]
+        assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 2
+        assert self.reasons(limited) == ["rate_limited", *["wrong_secret"] * 3]
+        for _ in range(3):
+            limited.token(machine)
+        # That it got in makes no room for those who do not.
+        assert problem_of(limited.request({}, basic(machine.id, wrong[0])), 429) == "rate_limited"
+        assert len(self.reasons(limited)) == 4
+
     def test_too_many_failures_from_one_address_are_429(self, limited: Machines) -> None:
         machine = limited.machine()
         for _ in range(5):
-            secret = limited.key(machine.id)["secret"]
-            unknown = secret.replace(secret[7:39], uuid.uuid4().hex)
-            limited.request({}, basic(machine.id, unknown))
+            limited.request({}, basic(machine.id, make_secret(uuid.uuid4()).text))
         for number in range(5):
             limited.request({}, basic(machine.id, "x" * number))
             key, _ = make_key()
             limited.assert_with(limited.assertion(machine.id, key))
-        answer = limited.request({}, basic(machine.id, machine.secret))
-        assert problem_of(answer, 429) == "rate_limited"
-        limited.desk.wait(timedelta(minutes=1))
+        for secret in ("x", altered(machine.secret)):
+            answer = limited.request({}, basic(machine.id, secret))
+            assert problem_of(answer, 429) == "rate_limited"
+        assert self.reasons(limited).count("rate_limited") == 1
         limited.token(machine)
+        limited.desk.wait(timedelta(minutes=1))
+        assert limited.request({}, basic(machine.id, "x")).status_code == 401
+
+    def test_neither_do_wrong_assertions_keep_out_the_right_ones(self, limited: Machines) -> None:
+        account = limited.account()
+        key, public = make_key()
+        limited.key(account, public_jwk=public)
+        other, _ = make_key()
+        forged = {"header": {"kid": key.kid}}
+        for status in [401] * 3 + [429] * 2:
+            answer = limited.assert_with(limited.assertion(account, other, **forged))
+            assert answer.status_code == status
+        right = limited.assertion(account, key)
+        assert limited.assert_with(right).status_code == 200
+        assert problem_of(limited.assert_with(right), 429) == "rate_limited"
+        assert limited.assert_with(limited.assertion(account, key)).status_code == 200
+
+    def test_of_many_who_fail_at_once_the_first_are_written_down(self, limited: Machines) -> None:
+        machine = limited.machine()
+        wrong = [altered(machine.secret) for _ in range(24)]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda s: limited.request({}, basic(machine.id, s)), wrong))
+        codes = [answer.status_code for answer in answers]
+        assert (codes.count(401), codes.count(429)) == (3, 21)
+        assert sorted(self.reasons(limited)) == ["rate_limited", *["wrong_secret"] * 3]
+
+    def test_a_secret_that_was_right_passes_by_those_who_wait_to_be_looked_at(
+        self, limited: Machines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine, late = limited.machine(), limited.machine()
+        limited.token(machine)
+        for _ in range(8):
+            unknown = make_secret(uuid.uuid4())
+            assert limited.request({}, basic(machine.id, unknown.text)).status_code == 401
+        monkeypatch.setattr(limited.desk.issuer.clients.tokens, "_lane", Lane(waiting=0))
+        limited.token(machine)
+        for refused in (
+            limited.request({}, basic(late.id, late.secret)),
+            limited.request({}, basic(machine.id, altered(machine.secret))),
+        ):
+            assert problem_of(refused, 503) == "overloaded"
+            assert int(refused.headers["retry-after"]) == 1
+        limited.ask("DELETE", f"/{machine.id}/keys/{machine.key_id}")
+        header = basic(machine.id, machine.secret)
+        assert problem_of(limited.request({}, header), 429) == "rate_limited"
+        assert problem_of(limited.request({}, header), 503) == "overloaded"
+
+
+def test_few_go_through_the_lane_at_once_and_few_wait() -> None:
+    async def crowd() -> None:
+        lane, inside, leave = Lane(at_once=2, waiting=3), asyncio.Semaphore(0), asyncio.Event()
+        most, now = 0, 0
+
+        async def one() -> None:
+            nonlocal most, now
+            async with lane.turn():
+                now += 1
+                most = max(most, now)
+                inside.release()
+                await leave.wait()
+                now -= 1
+
+        tasks = [asyncio.create_task(one()) for _ in range(2)]
+        for _ in tasks:
+            await inside.acquire()
+        tasks += [asyncio.create_task(one()) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(IssuerProblem) as refused:
+            await one()
+        assert refused.value.code is ProblemCode.OVERLOADED
+        tasks.pop().cancel()  # who goes away makes room
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(one()))
+        leave.set()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert (done, most, now) == ([None] * 5, 2, 0)
+
+    asyncio.run(crowd())
+
+
+def altered(secret: str) -> str:
+    """Return a secret in due form, with the same key's identifier, that is wrong."""
+    return make_secret(uuid.UUID(hex=secret[7:39])).text
 
 
 def test_metadata_leads_here(machines: Machines) -> None:

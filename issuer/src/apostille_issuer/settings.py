@@ -76,6 +76,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """A session ends this long after its login; up to two years."""
     refresh_replay_window: timedelta = timedelta(seconds=10)
     """How long a lost race gets the same successor again; 0 to 60 s."""
+    session_retention: timedelta = timedelta(days=30)
+    """How long a session is kept after it ended, 1 day to two years; then it is deleted."""
     status_ttl: timedelta = timedelta(seconds=10)
     """How long services keep a status list before they ask again, 1 to 300 s;
     a revocation is known everywhere that much later at most, and a second."""
@@ -107,9 +109,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     login_limit_per_address: RateLimit = RateLimit(100, timedelta(minutes=15))
     """Failed logins from one address, then 429."""
     client_limit_per_key: RateLimit = RateLimit(10, timedelta(minutes=15))
-    """Failed authentications of one API key from one address, then 429."""
+    """Failed authentications of one API key from one address, then they get 429."""
     client_limit_per_address: RateLimit = RateLimit(300, timedelta(minutes=15))
-    """Failed authentications of clients from one address, then 429."""
+    """Failed authentications of clients from one address, then they get 429.
+    Neither limit keeps out who authenticates himself."""
     api_key_max_lifetime: timedelta = timedelta(days=731)
     """Longest life of an API key, 1 hour to ten years; a key has one year, or this if less."""
     api_keys_per_account: int = 10
@@ -124,6 +127,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long the letter is good, 1 hour to 90 days."""
     invitation_letters_per_day: int = 500
     """Invitations that one tenant may send within 24 hours, 1 to 1,000,000; then 429."""
+    invitation_retention: timedelta = timedelta(days=30)
+    """How long one is kept after it was answered or expired, 1 day to two years;
+    then it is deleted."""
     invitation_url: str | None = None
     """The page that its link leads to, which finds the token in the fragment, so
     that no log of any server has it; default: ``/invitations/accept`` below
@@ -200,6 +206,7 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "refresh_idle_lifetime": (timedelta(minutes=1), timedelta(days=366)),
     "refresh_absolute_lifetime": (timedelta(minutes=1), timedelta(days=731)),
     "refresh_replay_window": (timedelta(0), timedelta(seconds=60)),
+    "session_retention": (timedelta(days=1), timedelta(days=731)),
     "status_ttl": (timedelta(seconds=1), timedelta(seconds=300)),
     "jwks_max_age": (timedelta(seconds=1), timedelta(days=1)),
     "verifier_freshness": (timedelta(seconds=1), timedelta(days=1)),
@@ -207,6 +214,7 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "key_check_interval": (timedelta(milliseconds=100), timedelta(seconds=60)),
     "invitation_lifetime": (timedelta(hours=1), timedelta(days=90)),
     "invitation_letters_per_day": (1, 1_000_000),
+    "invitation_retention": (timedelta(days=1), timedelta(days=731)),
     "password_min_length": (8, 64),
     "argon2_memory_kib": (7_168, 1_048_576),
     "argon2_time_cost": (1, 20),

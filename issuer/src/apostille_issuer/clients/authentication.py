@@ -77,6 +77,11 @@ class SecretProof(Struct, frozen=True):
         """What it is told by."""
         return self.secret.key_id.hex
 
+    @property
+    def secret_hash(self) -> str | None:
+        """What it is known again by."""
+        return self.secret.hash
+
 
 class AssertionProof(Struct, frozen=True):
     """An assertion whose claims are right, and whose signature is to be checked."""
@@ -89,6 +94,11 @@ class AssertionProof(Struct, frozen=True):
     def credential(self) -> str:
         """What it is told by."""
         return f"{self.client_id} {self.assertion.kid}"
+
+    @property
+    def secret_hash(self) -> str | None:
+        """There is none: it is good once."""
+        return None
 
 
 Proof: TypeAlias = SecretProof | AssertionProof

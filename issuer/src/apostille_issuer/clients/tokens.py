@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import msgspec
@@ -22,6 +23,7 @@ from apostille_issuer.clients.authentication import (
     Credentials,
     Proof,
 )
+from apostille_issuer.clients.lane import Lane
 from apostille_issuer.clients.models import ApiKey
 from apostille_issuer.clients.throttle import ClientThrottle
 from apostille_issuer.clock import Clock
@@ -79,6 +81,7 @@ class ClientTokens:
         self._audit = audit
         self._authenticator = authenticator
         self._throttle = throttle
+        self._lane = Lane()
         self._sessions = sessions
         self._indexes = indexes
         self._keys = keys
@@ -90,41 +93,65 @@ class ClientTokens:
 
         Raises:
             ClientRefused: They are nobody's, or no good now.
-            IssuerProblem: ``rate_limited``, with ``retry_after``;
-                ``not_a_member`` of the organization any longer, or that is not
-                active; ``unknown_audience``; ``token_oversized``.
+            IssuerProblem: ``rate_limited``, with ``retry_after``, instead of
+                :class:`.ClientRefused` after too many of those; ``overloaded``
+                while a flood of them goes on; ``not_a_member`` of the
+                organization any longer, or that is not active;
+                ``unknown_audience``; ``token_oversized``.
             ScopeNotHeld: A scope is wanted that the account does not have.
         """
-        now = self._clock()
-        proof = self._read(credentials, now)
-        credential = UNREADABLE if isinstance(proof, ClientRefused) else proof.credential
-        await self._let_through(credential, context, now)
+        now, proof = self._clock(), None
         try:
-            if isinstance(proof, ClientRefused):
-                raise proof
-            claims = await self._claims(proof, wanted, context, now)
+            proof = self._authenticator.read(credentials, now)
+            async with self._turn(proof, context, now):
+                claims = await self._claims(proof, wanted, context, now)
         except ClientRefused as refused:
-            self._throttle.failed(credential, context.address, now)
-            await self._record_refusal(refused, context)
+            await self._refuse(refused, proof, context, now)
             raise
+        self._throttle.remember(proof.secret_hash)
         text = await self._keys.sign(claims.payload)
         return ClientToken(text, claims.expires_in, claims.scopes)
 
-    def _read(self, credentials: Credentials, now: datetime) -> Proof | ClientRefused:
-        try:
-            return self._authenticator.read(credentials, now)
-        except ClientRefused as refused:
-            return refused
+    @asynccontextmanager
+    async def _turn(
+        self, proof: Proof, context: RequestContext, now: datetime
+    ) -> AsyncIterator[None]:
+        """Let nobody take more than his part of the database who has failed too often.
 
-    async def _let_through(self, credential: str, context: RequestContext, now: datetime) -> None:
+        A right proof must be told from a wrong one all the same, so it is
+        looked at; whose secret was right before need not wait for that.
+        """
+        limited = self._throttle.is_limited(proof.credential, context.address, now)
+        if limited and not self._throttle.knows(proof.secret_hash):
+            async with self._lane.turn():
+                yield
+        else:
+            yield
+
+    async def _refuse(
+        self,
+        refused: ClientRefused,
+        proof: Proof | None,
+        context: RequestContext,
+        now: datetime,
+    ) -> None:
+        """Count a failure, and write it down, unless there have been too many.
+
+        Raises:
+            IssuerProblem: ``rate_limited``, with ``retry_after``.
+        """
+        if proof is not None:
+            self._throttle.forget(proof.secret_hash)
+        credential = UNREADABLE if proof is None else proof.credential
         try:
-            self._throttle.check(credential, context.address, now)
+            self._throttle.failed(credential, context.address, now)
         except Throttled as throttled:
             if throttled.first:
                 await self._record_refusal(ClientRefused("rate_limited"), context)
             raise IssuerProblem(
                 ProblemCode.RATE_LIMITED, retry_after=throttled.retry_after
             ) from None
+        await self._record_refusal(refused, context)
 
     async def _claims(
         self, proof: Proof, wanted: Wanted, context: RequestContext, now: datetime
