@@ -21,8 +21,9 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.tenancy import domains as module
+from apostille_issuer.tenancy import resolver as resolver_module
 from apostille_issuer.tenancy.hosts import check_host
-from apostille_issuer.tenancy.resolver import MOST_AT_ONCE, DnsResolver
+from apostille_issuer.tenancy.resolver import MOST_AT_ONCE, MOST_OF_ONE_TENANT, DnsResolver
 from support.desk import Desk, Person, bearer, open_desk, problem_of
 from support.dns_server import DnsServer, dns_server
 from support.tenants import insert_membership
@@ -110,7 +111,7 @@ def dns_names() -> Iterator[DnsServer]:
 
 
 def ask(server: DnsServer, name: str) -> list[str]:
-    return asyncio.run(DnsResolver((server.address,)).txt(name))
+    return asyncio.run(DnsResolver((server.address,)).txt(name, tenant_id=uuid.uuid4()))
 
 
 def test_texts_are_read_as_they_were_written(dns_names: DnsServer) -> None:
@@ -142,7 +143,7 @@ def test_without_name_servers_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(dns.asyncresolver.Resolver, "read_resolv_conf", read)
     with pytest.raises(IssuerProblem) as refused:
-        asyncio.run(DnsResolver().txt("_apostille.acme.example"))
+        asyncio.run(DnsResolver().txt("_apostille.acme.example", tenant_id=uuid.uuid4()))
     assert refused.value.code is ProblemCode.DNS_UNAVAILABLE
 
 
@@ -157,7 +158,7 @@ def test_by_default_those_are_asked_whom_the_system_asks(
     monkeypatch.setattr(dns.asyncresolver.Resolver, "read_resolv_conf", read)
     name = f"_apostille.{new_host()}"
     dns_names.texts[name] = ['"here"']
-    assert asyncio.run(DnsResolver().txt(name)) == ["here"]
+    assert asyncio.run(DnsResolver().txt(name, tenant_id=uuid.uuid4())) == ["here"]
 
 
 def test_so_many_ask_at_once_and_no_more() -> None:
@@ -166,14 +167,14 @@ def test_so_many_ask_at_once_and_no_more() -> None:
         names = [f"n{number}.example" for number in range(MOST_AT_ONCE)]
         server.texts |= {name: [] for name in names}
         server.holding = True
-        asking = [asyncio.create_task(resolver.txt(name)) for name in names]
+        asking = [asyncio.create_task(resolver.txt(name, tenant_id=uuid.uuid4())) for name in names]
         await asyncio.to_thread(server.wait_asked, MOST_AT_ONCE)
         with pytest.raises(IssuerProblem) as refused:
-            await resolver.txt("one.more.example")
+            await resolver.txt("one.more.example", tenant_id=uuid.uuid4())
         assert refused.value.code is ProblemCode.OVERLOADED
         server.release()
         assert await asyncio.gather(*asking) == [[]] * MOST_AT_ONCE
-        assert await resolver.txt("one.more.example") == []
+        assert await resolver.txt("one.more.example", tenant_id=uuid.uuid4()) == []
 
     with dns_server() as server:
         asyncio.run(crowd(server))
@@ -392,6 +393,30 @@ def test_if_the_dns_cannot_be_asked_that_is_said(
     assert firm.verify(domain).status_code == 200
 
 
+def test_a_tenant_whose_name_servers_are_slow_is_in_nobody_elses_way(
+    firm: Firm, dns_names: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver_module, "LIFETIME_SECONDS", 60.0)
+    other = found_firm(firm.desk)
+    domains = [firm.add() for _ in range(MOST_OF_ONE_TENANT + 1)]
+    his = other.add()
+    publish(dns_names, *domains, his)
+    dns_names.holding = True
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        try:
+            waiting = [pool.submit(firm.verify, domain) for domain in domains[:-1]]
+            dns_names.wait_asked_for([domain["record"]["name"] for domain in domains[:-1]])
+            refused = firm.verify(domains[-1])
+            assert problem_of(refused, 503) == "overloaded"
+            assert int(refused.headers["retry-after"]) > 0
+            waiting.append(pool.submit(other.verify, his))
+            dns_names.wait_asked_for([his["record"]["name"]])
+        finally:
+            dns_names.release()
+    assert [each.result().status_code for each in waiting] == [200] * len(waiting)
+    assert firm.verify(domains[-1]).status_code == 200
+
+
 def test_what_another_tenant_has_cannot_be_seen_or_touched(firm: Firm) -> None:
     other = found_firm(firm.desk)
     his = other.add()
@@ -428,7 +453,8 @@ def test_who_lost_his_rights_while_the_dns_was_asked_verifies_nothing(
 
     me = uuid.UUID(desk.as_root("GET", "/v1/me").json()["id"])
 
-    async def txt(_name: str) -> list[str]:
+    async def txt(_name: str, *, tenant_id: uuid.UUID) -> list[str]:
+        assert tenant_id == firm.id
         by_root = RequestContext(request_id="test", actor_id=me)
         await desk.issuer.tenancy.tenants.delete(firm.id, by_root)
         return [domain["record"]["value"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
@@ -45,6 +45,11 @@ class DnsServer:
         """Return as soon as that many different questions came."""
         with self._asked:
             assert self._asked.wait_for(lambda: len(set(self.asked)) >= count, 30)
+
+    def wait_asked_for(self, names: Collection[str]) -> None:
+        """Return as soon as all of *names* were asked for."""
+        with self._asked:
+            assert self._asked.wait_for(lambda: set(names) <= set(self.asked), 30)
 
     def release(self) -> None:
         """Answer what was held back, and hold nothing back any more."""

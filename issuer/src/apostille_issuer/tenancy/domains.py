@@ -149,14 +149,15 @@ class Domains:
             IssuerProblem: ``not_found``, ``permission_denied``;
                 ``domain_unverified``: the record is not there, or not yet;
                 ``domain_taken``: it is another tenant's; ``dns_unavailable``;
-                ``overloaded``; ``conflict`` for a deleted tenant.
+                ``overloaded``, also while the tenant's own questions are under
+                way; ``conflict`` for a deleted tenant.
         """
         async with self._database.read(reach_of(context)) as session:
             await authorize_tenant(session, context, tenant_id, WRITE)
             domain = await _found(session, tenant_id, domain_id)
         # Outside of any transaction: it takes as long as the DNS does.
         if domain.verified_at is None and domain.challenge not in await self._checker.txt(
-            _view(domain).record.name
+            _view(domain).record.name, tenant_id=tenant_id
         ):
             raise IssuerProblem(ProblemCode.DOMAIN_UNVERIFIED)
         try:
