@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import types
 from apostille_issuer.db.engine import Database, async_url
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.keys.models import Secret
 from apostille_issuer.problems import IssuerProblem, SettingsError
@@ -95,6 +96,70 @@ async def test_writers_take_turns(database: Database) -> None:
         assert await session.scalar(select(Secret.kek_id)) == "k" + "+" * 20
 
 
+def add_now(connection: Connection, *names: str) -> int:
+    for name in names:
+        connection.execute(insert(Secret).values(row(name)))
+    return len(names)
+
+
+class TestAtOnce:
+    async def test_what_returns_commits(self, database: Database) -> None:
+        assert await database.write_at_once(lambda connection: add_now(connection, "a", "b")) == 2
+        assert await database.read_at_once(
+            lambda connection: connection.scalars(select(Secret.name)).all()
+        ) == ["a", "b"]
+
+    async def test_what_raises_is_rolled_back_as_a_whole(self, database: Database) -> None:
+        def fail(connection: Connection) -> None:
+            add_now(connection, "a")
+            raise IssuerProblem(ProblemCode.NOT_A_MEMBER)
+
+        with pytest.raises(IssuerProblem) as refused:
+            await database.write_at_once(fail)
+        assert refused.value.code is ProblemCode.NOT_A_MEMBER
+        with pytest.raises(IntegrityError):
+            await database.write_at_once(lambda connection: add_now(connection, "b", "b"))
+        assert await names(database) == []
+
+    async def test_a_reader_cannot_write(self, database: Database) -> None:
+        with pytest.raises((IssuerProblem, DBAPIError)):
+            await database.read_at_once(lambda connection: add_now(connection, "a"))
+        assert await names(database) == []
+
+    async def test_it_takes_its_turn_among_the_writers(self, database: Database) -> None:
+        await add(database, row("counter"))
+        held = select(Secret.kek_id).with_for_update()
+
+        def now(connection: Connection) -> None:
+            read = connection.scalar(held)
+            connection.execute(update(Secret).values(kek_id=f"{read}+"))
+
+        async def by_and_by() -> None:
+            async with database.begin() as session:
+                read = await session.scalar(held)
+                await asyncio.sleep(0)
+                await session.execute(update(Secret).values(kek_id=f"{read}+"))
+
+        await asyncio.gather(
+            *(database.write_at_once(now) for _ in range(10)), *(by_and_by() for _ in range(10))
+        )
+        async with database.read() as session:
+            assert await session.scalar(select(Secret.kek_id)) == "k" + "+" * 20
+
+    @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+    async def test_it_reaches_as_far_as_it_is_told(self, database: Database) -> None:
+        def said(connection: Connection) -> str | None:
+            asked = text("SELECT current_setting('apostille.tenant', true)")
+            found: str | None = connection.scalar(asked)
+            return found
+
+        assert not await database.read_at_once(said)
+        assert await database.read_at_once(said, EVERY_TENANT) == EVERY_TENANT
+        tenant = new_id()
+        assert await database.write_at_once(said, tenant) == str(tenant)
+        assert not await database.write_at_once(said)
+
+
 async def test_times_come_back_aware_and_in_utc(database: Database) -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     await add(database, row("a", elsewhere))
@@ -128,10 +193,14 @@ async def test_a_locked_file_is_an_unavailable_database(
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     try:
-        with pytest.raises(IssuerProblem) as refused:
-            await add(database, row("a"))
-        assert refused.value.code is ProblemCode.DATABASE_UNAVAILABLE
-        assert refused.value.retry_after
+        for writing in (
+            add(database, row("a")),
+            database.write_at_once(lambda connection: add_now(connection, "a")),
+        ):
+            with pytest.raises(IssuerProblem) as refused:
+                await writing
+            assert refused.value.code is ProblemCode.DATABASE_UNAVAILABLE
+            assert refused.value.retry_after
         assert await names(database) == []  # readers do not wait for writers
     finally:
         blocker.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -70,6 +71,71 @@ async def test_nobody_waits_for_the_end_of_what_only_read(
         async with database.read() as session:
             await session.execute(text("SELECT 1"))
     assert handed_over == ["waits", "leaves"] * 2
+
+
+async def test_what_is_done_at_once_goes_over_once_with_all_it_says(
+    database: Database, handed_over: list[str]
+) -> None:
+    def count(connection: Connection) -> int:
+        found = connection.scalar(text("SELECT count(*) FROM fruit"))
+        assert threading.get_ident() != loop
+        return int(found)
+
+    def add(connection: Connection) -> int:
+        connection.execute(text("INSERT INTO fruit VALUES ('fig')"))
+        return count(connection)
+
+    loop = threading.get_ident()
+    await database.read_at_once(count)  # the first also opens the connection
+    handed_over.clear()
+    assert await database.write_at_once(add) == 1
+    assert await database.read_at_once(count) == 1
+    assert handed_over == ["waits"] * 2
+
+
+async def test_who_is_cancelled_in_its_midst_leaves_when_it_is_done(database: Database) -> None:
+    loop, entered, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def add(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO fruit VALUES ('fig')"))
+        loop.call_soon_threadsafe(entered.set)
+        gate.wait()
+
+    adding = asyncio.create_task(database.write_at_once(add))
+    await entered.wait()
+    next_one = asyncio.create_task(_rows_while_writing(database))
+    for _ in range(2):
+        adding.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert not adding.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    assert await next_one == ["fig"]
+
+
+async def test_whoever_is_cancelled_never_hears_of_its_failure(database: Database) -> None:
+    loop, entered, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def fail(connection: Connection) -> None:
+        connection.execute(text("INSERT INTO fruit VALUES ('fig')"))
+        loop.call_soon_threadsafe(entered.set)
+        gate.wait()
+        raise RuntimeError
+
+    failing = asyncio.create_task(database.write_at_once(fail))
+    await entered.wait()
+    failing.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await failing
+    assert await _rows_while_writing(database) == []
+
+
+async def _rows_while_writing(database: Database) -> list[str]:
+    async with database.begin() as session:
+        return list((await session.scalars(text("SELECT name FROM fruit"))).all())
 
 
 async def test_a_transaction_without_statements_costs_nothing(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util.concurrency import await_
 
 from apostille.clock import ManualClock
 from apostille_contracts.permissions import PermissionSet, effective_permissions
@@ -22,7 +22,7 @@ from apostille_issuer.access.entitlements import (
 from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.access.schemas import PermissionDraft, RolePatch
 from apostille_issuer.access.service import Place
-from apostille_issuer.db.engine import Database
+from apostille_issuer.db.engine import Database, Statements
 from apostille_issuer.db.types import new_id
 from support.policy import Office, refused, statements
 
@@ -133,13 +133,16 @@ async def test_many_are_answered_at_once(office: Office) -> None:
         await office.access.entitlements(session, people[0], None)
         await office.access.entitlements(session, other, ("inventory",))
         with statements(office.database) as executed:
-            found = await office.access.entitlements_of_many(
-                session, [*asks, (Place(other), ("inventory",)), *asks]
+            found = await session.run_sync(
+                office.access.entitlements_of_many,
+                [*asks, (Place(other), ("inventory",)), *asks],
             )
         alone = await office.access.entitlements(session, people[1], None)
-        assert await office.access.entitlements_of_many(session, []) == []
+        assert await session.run_sync(office.access.entitlements_of_many, []) == []
         with refused(ProblemCode.UNKNOWN_AUDIENCE):
-            await office.access.entitlements_of_many(session, [*asks, (Place(other), ("absent",))])
+            await session.run_sync(
+                office.access.entitlements_of_many, [*asks, (Place(other), ("absent",))]
+            )
     assert len(executed) == 1
     assert [*found[:3], *found[4:]] == [alone] * 6
     assert (found[3].roles, found[3].permissions) == ((), ())
@@ -210,12 +213,12 @@ def _interleave(office: Office, changes: list[tuple[str, ...]], moment: str) -> 
             patch = RolePatch(allow=changes.pop(0))
             await other.access.roles.update("clerk", patch, office.superuser)
 
-    async def snapshot_at(session: AsyncSession, revision: uuid.UUID) -> _Snapshot | None:
+    def snapshot_at(statements: Statements, revision: uuid.UUID) -> _Snapshot | None:
         if moment == "before the catalogue":
-            await change()
-        snapshot = await look(session, revision)
+            await_(change())
+        snapshot = look(statements, revision)
         if moment == "after the catalogue":
-            await change()
+            await_(change())
         return snapshot
 
     office.access._resolver._snapshot_at = snapshot_at  # type: ignore[method-assign]
@@ -228,7 +231,7 @@ async def test_the_role_that_takes_most_room_is_to_blame_for_a_large_token(offic
 
     async def heaviest(*audience: str) -> tuple[str, int]:
         async with office.database.read() as session:
-            return await office.access.heaviest_role(session, Place(user), audience)
+            return await session.run_sync(office.access.heaviest_role, Place(user), audience)
 
     assert await heaviest("apostille", "inventory") == ("staff", 4)
     assert await heaviest("inventory") == ("keeper", 2)
@@ -241,7 +244,7 @@ async def test_blame_is_not_laid_while_policy_changes(office: Office) -> None:
     _interleave(office, [("inventory.write",)], "before the catalogue")
     with refused(ProblemCode.OVERLOADED):
         async with office.database.read() as session:
-            await office.access.heaviest_role(session, Place(user), ("inventory",))
+            await session.run_sync(office.access.heaviest_role, Place(user), ("inventory",))
 
 
 async def test_an_unseeded_database_is_a_fault_and_not_an_empty_answer(

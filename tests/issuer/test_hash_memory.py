@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,12 +67,53 @@ def test_pages_are_had_once_for_many_hashes_and_given_back() -> None:
     assert last - before < 3 * MEBIBYTE
 
 
+LARGE_PAGES = f"""
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from argon2 import PasswordHasher
+from apostille_issuer.accounts.hash_memory import HashMemory
+
+hasher, memory = PasswordHasher(1, {HASH_KIB}, 1), HashMemory({HASH_KIB} * 1024)
+
+def asked_for():
+    areas = re.split(r"(?m)^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text())
+    asked = [area for area in areas if re.search(r"VmFlags:.* hg", area)]
+    return sum(int(re.search(r"Rss: +(\\d+)", area)[1]) for area in asked)
+
+with ThreadPoolExecutor(1) as pool:
+    do = lambda work: pool.submit(work).result()
+    for work in (memory.keep, memory.enlarge_pages):
+        do(work)
+    print(do(asked_for))
+    for _ in range(2):
+        do(lambda: hasher.hash("x" * 20))
+        print(do(asked_for))
+        do(memory.give_back)
+        print(do(asked_for))
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc"
+    or not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists(),
+    reason="large pages on request",
+)
+def test_hashes_write_where_large_pages_were_asked_for() -> None:
+    """Whether there are any to spare is the system's affair."""
+    done = subprocess.run([sys.executable, "-c", LARGE_PAGES], stdout=subprocess.PIPE, check=True)
+    before, first, between, second, after = map(int, done.stdout.split())
+    assert max(before, between, after) < HASH_KIB / 4
+    assert min(first, second) > HASH_KIB * 3 / 4
+
+
 def test_a_hash_that_is_too_large_to_be_kept_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("it was changed"))
     memory = HashMemory(hash_memory.MAX_KEPT_BYTES)
     memory.keep()
+    memory.enlarge_pages()
     memory.give_back()
 
 
@@ -85,6 +127,7 @@ def test_without_glibc_nothing_is_changed(
     monkeypatch.setattr(ctypes, "CDLL", none)
     memory = HashMemory(HASH_KIB * 1024)
     memory.keep()
+    memory.enlarge_pages()
     memory.give_back()
 
 
@@ -99,6 +142,9 @@ class Noted:
 
     def keep(self) -> None:
         self.kept.add(threading.current_thread().name)
+
+    def enlarge_pages(self) -> None:
+        """Is the system's affair."""
 
     def give_back(self) -> None:
         self.gave.append(threading.current_thread().name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from sqlalchemy.util.concurrency import await_
 
 from apostille.clock import ManualClock
 from apostille_contracts.claims import AccessTokenClaims
@@ -179,13 +181,23 @@ class Pause:
             rights = issuer.sessions._rights
             real = rights.claims
 
-            async def claims(*given: Any, real: Any = real) -> Any:
-                found = await real(*given)
-                self.entered.set()
-                await self.gate.wait()
+            def claims(*given: Any, real: Any = real) -> Any:
+                found = real(*given)
+                self.wait()
                 return found
 
             monkeypatch.setattr(rights, "claims", claims)
+        self.loop, self.thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def wait(self) -> None:
+        if threading.get_ident() == self.thread:
+            await_(self._wait())
+        else:  # that of a connection
+            asyncio.run_coroutine_threadsafe(self._wait(), self.loop).result()
+
+    async def _wait(self) -> None:
+        self.entered.set()
+        await self.gate.wait()
 
 
 @pytest.mark.parametrize("kind", ["login", "refresh", "first_refresh_after_a_change", "replay"])

@@ -202,11 +202,11 @@ class Bench:
         written = await self.write(world)
         async with self.office.database.read(EVERY_TENANT) as session:
             places = [Place(written.user, ident) for ident in written.places]
-            standings = await read_standings(session, places)
+            standings = await session.run_sync(read_standings, places)
             stands = [place for place in range(len(places)) if world.held(place) is not None]
             assert set(standings.at) == {places[place] for place in stands}
             asks = [(places[place], ("w",)) for place in stands]
-            found = await self.office.access.entitlements_of_many(session, asks)
+            found = await session.run_sync(self.office.access.entitlements_of_many, asks)
             for place, entitlements in zip(stands, found, strict=True):
                 held = (world.held(place) or set()) | world.everywhere
                 names = {f"r{written.roles[role].hex}" for role in held}

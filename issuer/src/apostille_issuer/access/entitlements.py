@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Uuid, bindparam, select, true
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.permissions import PermissionSet, effective_permissions
 from apostille_contracts.problems import FieldError, ProblemCode
@@ -23,6 +23,7 @@ from apostille_issuer.access.models import (
 from apostille_issuer.access.rights import Rights
 from apostille_issuer.access.schemas import Entitlements
 from apostille_issuer.access.standings import Place, Standings, read_standings
+from apostille_issuer.db.engine import Statements
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["Ask", "EntitlementResolver"]
@@ -62,6 +63,7 @@ class _Snapshot:
         self.catalogue = frozenset[str]().union(*declared.values())
         self.all_audiences = (own, *sorted(declared.keys() - {own}))
         self._all_fit = _fit(self.all_audiences)
+        self._keeping = threading.Lock()
         self.results: dict[tuple[tuple[uuid.UUID, ...], tuple[str, ...] | None], _Held] = {}
 
     def audience(self, wanted: Iterable[str]) -> tuple[str, ...]:
@@ -114,9 +116,10 @@ class _Snapshot:
         self, roles: tuple[uuid.UUID, ...], audience: tuple[str, ...] | None, result: _Held
     ) -> None:
         """Keep *result*; the oldest goes where :data:`MAX_CACHED` are kept."""
-        if len(self.results) >= MAX_CACHED:
-            self.results.pop(next(iter(self.results)))
-        self.results[roles, audience] = result
+        with self._keeping:  # threads of connections come here, too
+            if len(self.results) >= MAX_CACHED:
+                self.results.pop(next(iter(self.results)))
+            self.results[roles, audience] = result
 
 
 class EntitlementResolver:
@@ -136,26 +139,26 @@ class EntitlementResolver:
         self._issuer_audience = issuer_audience
         self._snapshot: _Snapshot | None = None
 
-    async def resolve(self, session: AsyncSession, asks: Sequence[Ask]) -> list[Entitlements]:
+    def resolve(self, statements: Statements, asks: Sequence[Ask]) -> list[Entitlements]:
         """Return roles and permissions for each of *asks*; see the service."""
         for _ in range(ATTEMPTS if asks else 0):
-            standings = await read_standings(session, [place for place, _ in asks])
-            found = await self._resolve_at(session, standings, asks)
+            standings = read_standings(statements, [place for place, _ in asks])
+            found = self._resolve_at(statements, standings, asks)
             if found is not None:
                 return found
         if asks:
             raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=1)
         return []
 
-    async def _resolve_at(
-        self, session: AsyncSession, standings: Standings, asks: Sequence[Ask]
+    def _resolve_at(
+        self, statements: Statements, standings: Standings, asks: Sequence[Ask]
     ) -> list[Entitlements] | None:
         """Return what *asks* ask for, or ``None`` if policy changed since *standings*.
 
         Raises:
             IssuerProblem: ``not_a_member``, ``unknown_audience``.
         """
-        snapshot = await self._snapshot_at(session, standings.revision)
+        snapshot = self._snapshot_at(statements, standings.revision)
         if snapshot is None:
             return None
         found: list[Entitlements] = []
@@ -166,7 +169,7 @@ class EntitlementResolver:
             named = None if wanted is None else snapshot.audience(wanted)
             result = snapshot.results.get((standing.role_ids, named))
             if result is None:
-                rights = await _rights(session, standings.revision, standing.role_ids)
+                rights = _rights(statements, standings.revision, standing.role_ids)
                 if rights is None:
                     return None
                 audience = named or snapshot.default_audience(rights)
@@ -184,18 +187,18 @@ class EntitlementResolver:
             )
         return found
 
-    async def heaviest_role(
-        self, session: AsyncSession, place: Place, audience: tuple[str, ...]
+    def heaviest_role(
+        self, statements: Statements, place: Place, audience: tuple[str, ...]
     ) -> tuple[str, int]:
         """Return the role that brings most into a token for *audience*; see the service."""
-        standings = await read_standings(session, [place])
+        standings = read_standings(statements, [place])
         roles = standings.at[place]
-        snapshot = await self._snapshot_at(session, standings.revision)
+        snapshot = self._snapshot_at(statements, standings.revision)
         if snapshot is None:  # it is for an error message: the next attempt will do
             raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=1)
         wanted = snapshot.audience(audience)
         held: dict[str, list[tuple[str, str]]] = {name: [] for name in roles.role_names}
-        rows = await session.execute(
+        rows = statements.execute(
             select(Role.name, RoleGrant.grant, RoleGrant.effect)
             .join(Role, Role.id == RoleGrant.role_id)
             .where(Role.id.in_(roles.role_ids))
@@ -208,12 +211,12 @@ class EntitlementResolver:
         name = max(brought, key=lambda role: sum(map(len, brought[role])))
         return name, len(brought[name])
 
-    async def _snapshot_at(self, session: AsyncSession, revision: uuid.UUID) -> _Snapshot | None:
+    def _snapshot_at(self, statements: Statements, revision: uuid.UUID) -> _Snapshot | None:
         """Return the catalogue of *revision*, or ``None`` if it is already another's."""
         snapshot = self._snapshot
         if snapshot is not None and snapshot.revision == revision:
             return snapshot
-        rows = (await session.execute(_CATALOGUE)).all()
+        rows = statements.execute(_CATALOGUE).all()
         if any(row.revision != revision for row in rows):
             return None
         names: dict[str, set[str]] = {row.audience: set() for row in rows}
@@ -247,11 +250,11 @@ _CATALOGUE = (
 )
 
 
-async def _rights(
-    session: AsyncSession, revision: uuid.UUID, role_ids: tuple[uuid.UUID, ...]
+def _rights(
+    statements: Statements, revision: uuid.UUID, role_ids: tuple[uuid.UUID, ...]
 ) -> Rights | None:
     """Return what the roles grant, or ``None`` if the revision is another one by now."""
-    rows = (await session.execute(_GRANTS, {"roles": role_ids})).all()
+    rows = statements.execute(_GRANTS, {"roles": role_ids}).all()
     if rows[0].revision != revision:
         return None
     return Rights.of((row.grant, row.effect) for row in rows if row.grant is not None)

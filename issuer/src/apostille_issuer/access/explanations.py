@@ -79,7 +79,7 @@ class Explanations:
             else:
                 place = Place(place.user_id, place.organization_id or context.organization_id)
                 await _require_member(session, context, place)
-            (held,) = await self._resolver.resolve(session, [(place, audiences)])
+            (held,) = await session.run_sync(self._resolver.resolve, [(place, audiences)])
             sources = await _sources(session, place)
         return EffectivePermissions(
             user_id=place.user_id,
@@ -116,7 +116,7 @@ class Explanations:
                 if covers(source.grant, permission)
             )
             try:
-                (held,) = await self._resolver.resolve(session, [(place, audiences)])
+                (held,) = await session.run_sync(self._resolver.resolve, [(place, audiences)])
             except IssuerProblem as problem:
                 if problem.code != ProblemCode.NOT_A_MEMBER:
                     raise

@@ -25,7 +25,7 @@ from apostille_issuer.access.models import (
 from apostille_issuer.access.rights import NO_RIGHTS, Rights
 from apostille_issuer.audit.service import AuditTrail, Details
 from apostille_issuer.clock import Clock
-from apostille_issuer.db.engine import Database
+from apostille_issuer.db.engine import Database, Statements
 from apostille_issuer.db.reach import EVERY_TENANT, Reach
 from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
@@ -66,12 +66,12 @@ async def lock_policy(session: AsyncSession) -> PolicyRevision:
     return row
 
 
-async def hold_policy(session: AsyncSession) -> None:
-    """Keep policy as it is until the transaction of *session* ends; any number may.
+def hold_policy(statements: Statements) -> None:
+    """Keep policy as it is until the transaction of *statements* ends; any number may.
 
     It comes before any lock on a user, as :func:`lock_policy` does.
     """
-    await session.execute(_HOLD)
+    statements.execute(_HOLD)
 
 
 _HOLD = select(PolicyRevision.id).with_for_update(read=True)

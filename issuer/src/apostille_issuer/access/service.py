@@ -44,7 +44,7 @@ from apostille_issuer.access.standings import Place
 from apostille_issuer.access.superusers import active_superusers, require_another_superuser
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
-from apostille_issuer.db.engine import Database
+from apostille_issuer.db.engine import Database, Statements
 from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 
 __all__ = ["AccessService", "Place"]
@@ -122,13 +122,13 @@ class AccessService:
         """
         return self._policy.change(context, tag, target, reach=reach_of(context))
 
-    async def hold_policy(self, session: AsyncSession) -> None:
+    def hold_policy(self, statements: Statements) -> None:
         """Let nobody change anybody's rights until the transaction, one that writes, ends.
 
         Call it before anything locks a user. On SQLite there is nothing to do.
         """
         if self._policy.database.dialect == "postgresql":
-            await hold_policy(session)
+            hold_policy(statements)
 
     async def entitlements(
         self,
@@ -160,11 +160,11 @@ class AccessService:
         See: DESIGN sections 3 and 4.
         """
         place = Place(user_id, organization_id)
-        (held,) = await self._resolver.resolve(session, [(place, audiences)])
+        (held,) = await session.run_sync(self._resolver.resolve, [(place, audiences)])
         return held
 
-    async def entitlements_of_many(
-        self, session: AsyncSession, asks: Sequence[Ask]
+    def entitlements_of_many(
+        self, statements: Statements, asks: Sequence[Ask]
     ) -> list[Entitlements]:
         """Return :meth:`entitlements` for each of *asks*, in the same order.
 
@@ -174,10 +174,10 @@ class AccessService:
         Raises:
             IssuerProblem: The same; for one of them, and then for all.
         """
-        return await self._resolver.resolve(session, asks)
+        return self._resolver.resolve(statements, asks)
 
-    async def heaviest_role(
-        self, session: AsyncSession, place: Place, audience: tuple[str, ...]
+    def heaviest_role(
+        self, statements: Statements, place: Place, audience: tuple[str, ...]
     ) -> tuple[str, int]:
         """Return which of a user's roles brings most into his token, and how many grants.
 
@@ -186,7 +186,7 @@ class AccessService:
         Raises:
             IssuerProblem: ``overloaded`` if policy keeps changing while we look.
         """
-        return await self._resolver.heaviest_role(session, place, audience)
+        return self._resolver.heaviest_role(statements, place, audience)
 
     async def require_in_tenant(self, context: RequestContext, permission: str) -> None:
         """Make sure that whose token speaks for an organization holds *permission* in its root.

@@ -23,7 +23,6 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.access.models import (
     LINEAGE,
@@ -35,6 +34,7 @@ from apostille_issuer.access.models import (
     Role,
     UserRole,
 )
+from apostille_issuer.db.engine import Statements
 from apostille_issuer.db.types import JsonDocument
 
 __all__ = ["Place", "Standing", "Standings", "read_standings", "roles_in_organizations"]
@@ -66,7 +66,7 @@ class Standings(Struct, frozen=True):
     """Who does not belong to an organization, or to one that is not active, has no entry for it."""
 
 
-async def read_standings(session: AsyncSession, places: Sequence[Place]) -> Standings:
+def read_standings(statements: Statements, places: Sequence[Place]) -> Standings:
     """Return where those *places* are; the transaction reaches over the tenants concerned.
 
     A membership counts if it is active, and so are its tenant and every
@@ -81,9 +81,9 @@ async def read_standings(session: AsyncSession, places: Sequence[Place]) -> Stan
     organizations = {place.organization_id for place in places} - {None}
     if organizations:
         given = {"users": tuple(users), "organizations": tuple(organizations)}
-        rows = (await session.execute(_WITHIN, given)).all()
+        rows = statements.execute(_WITHIN, given).all()
     else:
-        rows = (await session.execute(_EVERYWHERE, {"users": tuple(users)})).all()
+        rows = statements.execute(_EVERYWHERE, {"users": tuple(users)}).all()
     if not rows:
         raise LookupError("the policy has not been seeded")
     everywhere: dict[uuid.UUID, list[Row[Any]]] = {}

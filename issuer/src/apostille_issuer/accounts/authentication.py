@@ -13,7 +13,6 @@ from typing import Final, cast
 
 from msgspec import Struct
 from sqlalchemy import Table, bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
@@ -24,7 +23,7 @@ from apostille_issuer.accounts.passwords import MAX_PASSWORD_LENGTH
 from apostille_issuer.accounts.throttle import LoginThrottle, Throttled
 from apostille_issuer.audit.service import AuditTrail, Trail
 from apostille_issuer.clock import Clock
-from apostille_issuer.db.engine import Database
+from apostille_issuer.db.engine import Database, Statements
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
@@ -107,8 +106,8 @@ class Authenticator:
         self._throttle.succeeded(attempt)
         return authenticated
 
-    async def confirm(
-        self, session: AsyncSession, found: Authenticated, context: RequestContext
+    def confirm(
+        self, statements: Statements, found: Authenticated, context: RequestContext
     ) -> None:
         """Make sure, in the transaction that relies on it, that *found* still holds.
 
@@ -121,9 +120,9 @@ class Authenticator:
         """
         seen = {"seen_id": found.user_id, "seen_hash": found.seen_hash}
         if found.new_hash is None:
-            holds = await session.scalar(_STILL_THE_SAME, seen) is not None
+            holds = statements.scalar(_STILL_THE_SAME, seen) is not None
         else:
-            holds = await self._rehash(session, found, context)
+            holds = self._rehash(statements, found, context)
         if not holds:
             raise IssuerProblem(ProblemCode.INVALID_CREDENTIALS)
 
@@ -142,7 +141,7 @@ class Authenticator:
         """
         async with self._database.begin(EVERY_TENANT) as session:
             if found.new_hash is not None:
-                await self._rehash(session, found, context)
+                await session.run_sync(self._rehash, found, context)
             self._audit.record(
                 session,
                 EventTag.LOGIN_FAILED,
@@ -153,15 +152,15 @@ class Authenticator:
                 tenant_id=Trail.PLATFORM,
             )
 
-    async def _rehash(
-        self, session: AsyncSession, found: Authenticated, context: RequestContext
+    def _rehash(
+        self, statements: Statements, found: Authenticated, context: RequestContext
     ) -> bool:
         """Keep the new hash, unless the old one is not the user's any more."""
         seen = {"seen_id": found.user_id, "seen_hash": found.seen_hash, "new_hash": found.new_hash}
-        if await session.scalar(_HASHED_ANEW, seen) is None:
+        if statements.scalar(_HASHED_ANEW, seen) is None:
             return False
-        self._audit.record(
-            session,
+        self._audit.write(
+            statements,
             EventTag.PASSWORD_REHASHED,
             context=context,
             target=f"user:{found.user_id}",
@@ -170,8 +169,9 @@ class Authenticator:
         return True
 
     async def _find(self, key: str) -> _Candidate | None:
-        async with self._database.read() as session:
-            row = (await session.execute(_BY_KEY, {"key": key})).one_or_none()
+        row = await self._database.read_at_once(
+            lambda connection: connection.execute(_BY_KEY, {"key": key}).one_or_none()
+        )
         return None if row is None else _Candidate(row.id, row.state, row.password_hash)
 
     async def _compare(self, candidate: _Candidate | None, password: str) -> Authenticated:

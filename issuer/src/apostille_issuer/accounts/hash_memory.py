@@ -1,17 +1,20 @@
 """The memory of hashes: kept while they come, given back when none has come for a while.
 
-A hash writes to 19 MiB. Memory that the system hands out anew for each is
+A hash writes to 19 MiB and reads it back from places that cannot be foreseen: in
+large pages, of 2 MiB, it takes a twentieth less than in pages of 4 KiB, whose
+addresses the processor keeps forgetting. Memory that the system hands out anew for each is
 zeroed and mapped page by page, for a tenth of the time of the hash; memory that
 is kept makes the process as much larger for every core, for good. glibc keeps
 it, in an arena of the thread that asked, and leaves no way to get it back but
 this one: to free something at the end of that arena once its limit is low.
 
-See: mallopt(3); ``heap_trim`` in glibc's ``malloc/arena.c``.
+See: mallopt(3); madvise(2), ``MADV_HUGEPAGE``; ``heap_trim`` in glibc's ``malloc/arena.c``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 from typing import Final
 
 __all__ = ["HashMemory"]
@@ -41,6 +44,21 @@ class HashMemory:
             self._libc.mallopt(_M_MMAP_THRESHOLD, MAX_KEPT_BYTES)
             self._libc.mallopt(_M_TRIM_THRESHOLD, 2 * MAX_KEPT_BYTES)
 
+    def enlarge_pages(self) -> None:
+        """Ask for large pages where the calling thread's next hash will write.
+
+        That is where a block as large lies that is taken now and freed at once,
+        for this thread has an arena of its own. Where the system has no large
+        pages, or none to spare, nothing changes.
+        """
+        if self._libc is None:
+            return
+        block = self._libc.malloc(self._hash_bytes)
+        if block:
+            begin = block & -mmap.PAGESIZE
+            self._libc.madvise(begin, block + self._hash_bytes - begin, mmap.MADV_HUGEPAGE)
+            self._libc.free(block)
+
     def give_back(self) -> None:
         """Give back what the calling thread has kept."""
         if self._libc is None:
@@ -58,5 +76,6 @@ def _glibc() -> ctypes.CDLL | None:
     except (OSError, AttributeError, TypeError):
         return None
     libc.malloc.argtypes, libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     libc.free.argtypes, libc.free.restype = (ctypes.c_void_p,), None
     return libc

@@ -163,6 +163,7 @@ class Hashing:
         with self._counting:
             self._started += 1
         self._memory.keep()
+        self._memory.enlarge_pages()
 
     def _hash(self, password: str) -> str:
         self._count()

@@ -169,7 +169,7 @@ class InvitedAccounts:
         """
         # Hashed anew at his next login: that is the platform's to record, and
         # this transaction reaches over the tenant that invites him alone.
-        await self._authenticator.confirm(session, replace(proven, new_hash=None), context)
+        await session.run_sync(self._authenticator.confirm, replace(proven, new_hash=None), context)
         return proven.user_id
 
     async def require_owner(self, session: AsyncSession, user_id: uuid.UUID, key: str) -> None:

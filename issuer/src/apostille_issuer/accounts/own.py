@@ -99,7 +99,7 @@ class OwnAccount:
         found = await self._authenticator.authenticate(login, change.current_password, context)
         new_hash = await self._hashing.hash(change.new_password)
         async with self._database.begin(EVERY_TENANT) as session:
-            await self._authenticator.confirm(session, found, context)
+            await session.run_sync(self._authenticator.confirm, found, context)
             user = await _bearer(session, user_id)
             user.password_hash = new_hash
             user.password_changed_at = user.updated_at = self._clock()

@@ -18,7 +18,7 @@ from apostille_contracts.events import EventTag
 from apostille_issuer.audit.models import AuditEvent
 from apostille_issuer.audit.schemas import AuditEventView, AuditFilter, Outcome
 from apostille_issuer.clock import Clock
-from apostille_issuer.db.engine import Database
+from apostille_issuer.db.engine import Database, Statements
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
@@ -88,9 +88,9 @@ class AuditTrail:
         row |= {"outcome": outcome, "before": _document(before), "after": _document(after)}
         session.add(AuditEvent(**row))
 
-    async def write(
+    def write(
         self,
-        session: AsyncSession,
+        statements: Statements,
         tag: EventTag,
         *,
         context: RequestContext,
@@ -100,14 +100,14 @@ class AuditTrail:
         """Add an event at once and without an object, at a fifth of the time: for logins.
 
         Args:
-            session: As for :meth:`record`.
+            statements: Of the transaction of the change.
             tag: What happened, and succeeded.
             context: Who did it, from where.
             target: On what.
             tenant_id: In whose trail it is, as for :meth:`record`.
         """
         row = self._row(tag, context, target, tenant_id)
-        await session.execute(_INSERT, row | {"outcome": "success"})
+        statements.execute(_INSERT, row | {"outcome": "success"})
 
     def _row(
         self,

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import sqlite
-from apostille_issuer.db.reach import Reach, set_reach
+from apostille_issuer.db.reach import Reach, reaching
 from apostille_issuer.problems import IssuerProblem, SettingsError
 
-__all__ = ["Database", "async_url", "postgresql_arguments"]
+__all__ = ["Database", "Statements", "async_url", "postgresql_arguments"]
+
+T = TypeVar("T")
+
+Statements: TypeAlias = Session | Connection
+"""What executes statements in code without ``await``.
+
+A connection inside of :meth:`Database.write_at_once`; inside of
+:meth:`Database.begin` what ``session.run_sync`` hands over.
+"""
 
 RETRY_AFTER_SECONDS = 2
 """What a client is told while the database is away or locked."""
@@ -125,6 +136,23 @@ class Database:
         async with _transaction(self._reader, reach) as session:
             yield session
 
+    async def write_at_once(self, act: Callable[[Connection], T], reach: Reach = None) -> T:
+        """Do *act* in a transaction, committed if it returns, rolled back if it raises.
+
+        What :meth:`begin` does at a third of the time, for what every login
+        does: on SQLite *act* runs in the connection's thread from beginning to
+        end, where otherwise each statement is handed over. So it is
+        synchronous, short, and touches nothing that is not safe there.
+
+        Raises:
+            IssuerProblem: What :meth:`begin` raises, and what *act* does.
+        """
+        return await _at_once(self._writer, act, reach)
+
+    async def read_at_once(self, act: Callable[[Connection], T], reach: Reach = None) -> T:
+        """Do *act* in a transaction like that of :meth:`read`, as :meth:`write_at_once` does."""
+        return await _at_once(self._reader, act, reach)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._reader.dispose()
@@ -137,7 +165,9 @@ async def _transaction(engine: AsyncEngine, reach: Reach) -> AsyncIterator[Async
     session = AsyncSession(engine, expire_on_commit=False)
     with _as_problems():
         try:
-            await set_reach(session, reach)
+            first = reaching(engine.dialect, reach)
+            if first is not None:
+                await session.execute(first)
             yield session
             await session.commit()
         except BaseException:
@@ -146,6 +176,24 @@ async def _transaction(engine: AsyncEngine, reach: Reach) -> AsyncIterator[Async
             raise
     # The connection is back already; nothing that was read leads to it any more.
     session.expunge_all()
+
+
+async def _at_once(engine: AsyncEngine, act: Callable[[Connection], T], reach: Reach) -> T:
+    with _as_problems():
+        return await greenlet_spawn(_transact, engine.sync_engine, act, reach)
+
+
+def _transact(engine: Engine, act: Callable[[Connection], T], reach: Reach) -> T:
+    first = reaching(engine.dialect, reach)
+    with engine.connect() as connection:
+
+        def whole() -> T:
+            with connection.begin():
+                if first is not None:
+                    connection.execute(first)
+                return act(connection)
+
+        return sqlite.at_once(connection, whole) if engine.name == "sqlite" else whole()
 
 
 def _encode_json(value: Any) -> str:

@@ -14,10 +14,9 @@ from __future__ import annotations
 import uuid
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Dialect, Select, func, select
 
-__all__ = ["EVERY_TENANT", "Reach", "row_level_security", "set_reach"]
+__all__ = ["EVERY_TENANT", "Reach", "reaching", "row_level_security"]
 
 EVERY_TENANT: Final = "*"
 """The reach of what looks at all tenants: logins, refreshes, the platform's administrators."""
@@ -26,10 +25,11 @@ Reach: TypeAlias = uuid.UUID | Literal["*"] | None
 """A tenant; all of them; or ``None``, the default: rows that belong to no tenant, and no others."""
 
 
-async def set_reach(session: AsyncSession, reach: Reach) -> None:
-    """Let the transaction of *session* reach as far as *reach* says, until it ends."""
-    if reach is not None and session.get_bind().dialect.name == "postgresql":
-        await session.execute(select(func.set_config("apostille.tenant", str(reach), True)))
+def reaching(dialect: Dialect, reach: Reach) -> Select[str] | None:
+    """Return the statement that lets a transaction reach so far until it ends, if it takes one."""
+    if reach is None or dialect.name != "postgresql":
+        return None
+    return select(func.set_config("apostille.tenant", str(reach), True))
 
 
 def row_level_security(

@@ -14,17 +14,20 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from aiosqlite.core import Connection
+from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import await_
 
-__all__ = ["drive"]
+__all__ = ["at_once", "drive"]
+
+T = TypeVar("T")
 
 Kind = Literal["reader", "writer"]
 
@@ -60,6 +63,20 @@ def drive(engine: AsyncEngine, kind: Kind) -> None:
     event.listen(engine.sync_engine, "do_connect", opened)
 
 
+def at_once(connection: CoreConnection, work: Callable[[], T]) -> T:
+    """Do *work*, which uses *connection*, in the connection's thread as one piece.
+
+    Who waits for it and is cancelled leaves when it is done: until then the
+    connection is nobody else's.
+
+    Args:
+        connection: Of an engine that :func:`drive` drives.
+        work: Waits for nothing but that connection.
+    """
+    adapted = cast("_Adapted", connection.connection.dbapi_connection)
+    return adapted.at_once(work)
+
+
 def _open(database: str, *, pragmas: Iterable[str], **options: Any) -> sqlite3.Connection:
     connection: sqlite3.Connection = sqlite3.connect(database, isolation_level=None, **options)
     try:
@@ -74,7 +91,7 @@ def _open(database: str, *, pragmas: Iterable[str], **options: Any) -> sqlite3.C
 class _Connection(Connection):
     """An aiosqlite connection that takes over whole pieces of work."""
 
-    def hand_over(self, work: Callable[[], None]) -> asyncio.Future[None]:
+    def hand_over(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Do *work* in the connection's thread, after all that was handed over before.
 
         Raises:
@@ -82,7 +99,7 @@ class _Connection(Connection):
         """
         if not self._running:
             raise ValueError("connection closed")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((done, work))
         return done
 
@@ -100,7 +117,7 @@ class _Connection(Connection):
 class _Adapted(AsyncAdapt_aiosqlite_connection):
     """A connection as SQLAlchemy sees it: it waits in greenlets, and is synchronous."""
 
-    __slots__ = ("_begin", "_driver", "_in_transaction", "_reads_only")
+    __slots__ = ("_begin", "_driver", "_here", "_in_transaction", "_reads_only")
 
     def __init__(self, dbapi: Any, connection: _Connection, kind: Kind) -> None:
         super().__init__(dbapi, cast("Any", connection))
@@ -108,6 +125,8 @@ class _Adapted(AsyncAdapt_aiosqlite_connection):
         self._begin = _BEGIN[kind]
         self._reads_only = kind == "reader"
         self._in_transaction = False
+        # Whether our methods are being called in the connection's thread.
+        self._here = False
 
     def cursor(self, server_side: bool = False) -> Any:  # noqa: FBT001, FBT002 - SQLAlchemy's
         """Return a cursor; there is one kind, for it reads all rows at once anyway."""
@@ -132,18 +151,41 @@ class _Adapted(AsyncAdapt_aiosqlite_connection):
         if not self._in_transaction:
             return
         self._in_transaction = False
-        if self._reads_only:
+        if self._reads_only and not self._here:
             self._driver.leave(self._rollback)
         else:
             self._await(self._rollback)
 
+    def at_once(self, work: Callable[[], T]) -> T:
+        """Do *work*, which calls our methods, in the connection's thread."""
+        done = self._driver.hand_over(partial(self._whole, work))
+        try:
+            return await_(asyncio.shield(done))
+        except asyncio.CancelledError:
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await_(asyncio.wait([done]))
+            # What came of it nobody will hear; asyncio is not to complain of it.
+            done.exception()
+            raise
+
     def _await(self, work: Callable[[], None]) -> None:
         try:
-            await_(self._driver.hand_over(work))
+            if self._here:
+                work()
+            else:
+                await_(self._driver.hand_over(work))
         except Exception as error:  # noqa: BLE001 - SQLAlchemy knows which are whose
             self._handle_exception(error)
 
     # In the connection's thread.
+
+    def _whole(self, work: Callable[[], T]) -> T:
+        self._here = True
+        try:
+            return work()
+        finally:
+            self._here = False
 
     def _run(self, statement: Callable[[sqlite3.Connection], None]) -> None:
         connection = self._driver.opened()

@@ -63,8 +63,8 @@ class TrustedProxies:
             return None
         text = found.decode("latin-1").lower()
         port = text.rpartition(":")[2]
-        name = text[: -len(port) - 1] if port.isdigit() and port != text else text
-        return name.removesuffix(".")
+        asked = text[: -len(port) - 1] if port.isdigit() and port != text else text
+        return asked.removesuffix(".")
 
     def _lists(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)

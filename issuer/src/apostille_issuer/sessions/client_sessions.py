@@ -197,7 +197,7 @@ class ClientSessions:
             organization_id=holder.organization_id,
             scopes=wanted.scopes,
         )
-        (claims,) = await self._rights.claims(session, [(bearer, wanted.audience)], now)
+        (claims,) = await session.run_sync(self._rights.claims, [(bearer, wanted.audience)], now)
         if wanted.scopes is not None and wanted.scopes != set(claims.scopes):
             raise ScopeNotHeld
         return claims

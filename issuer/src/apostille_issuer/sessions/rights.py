@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from apostille_contracts.problems import FieldError, ProblemCode
 from apostille_issuer.access.schemas import Entitlements
 from apostille_issuer.access.service import AccessService
+from apostille_issuer.db.engine import Statements
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.mint import Bearer, Mint, MintedClaims, OversizedClaims
 
@@ -24,17 +23,17 @@ class RightsReader:
         self._access = access
         self._mint = mint
 
-    async def hold(self, session: AsyncSession) -> None:
+    def hold(self, statements: Statements) -> None:
         """Let nobody change anybody's rights until the transaction ends; call it first.
 
         For a login: whoever changes rights voids the tokens of the sessions
         there are, and must not miss the one that is being made.
         """
-        await self._access.hold_policy(session)
+        self._access.hold_policy(statements)
 
-    async def claims(
+    def claims(
         self,
-        session: AsyncSession,
+        statements: Statements,
         asks: Sequence[tuple[Bearer, Sequence[str] | None]],
         now: datetime,
     ) -> list[MintedClaims]:
@@ -46,7 +45,7 @@ class RightsReader:
         register.
 
         Args:
-            session: The transaction.
+            statements: Of the transaction.
             asks: Bearers, each with the audience it named, or ``None`` for the default.
             now: The present.
 
@@ -56,30 +55,28 @@ class RightsReader:
                 audiences, that is to blame.
         """
         wanted = [(bearer.place, audience) for bearer, audience in asks]
-        held = await self._access.entitlements_of_many(session, wanted)
+        held = self._access.entitlements_of_many(statements, wanted)
         minted: list[MintedClaims] = []
         for (bearer, audience), rights in zip(asks, held, strict=True):
             try:
                 minted.append(self._mint.claims(bearer, rights, now))
             except OversizedClaims:
                 narrowed = rights.audience if audience is not None else rights.audience[:1]
-                minted.append(await self._claims_for(session, bearer, narrowed, now))
+                minted.append(self._claims_for(statements, bearer, narrowed, now))
         return minted
 
-    async def _claims_for(
-        self, session: AsyncSession, bearer: Bearer, audience: tuple[str, ...], now: datetime
+    def _claims_for(
+        self, statements: Statements, bearer: Bearer, audience: tuple[str, ...], now: datetime
     ) -> MintedClaims:
-        (rights,) = await self._access.entitlements_of_many(session, [(bearer.place, audience)])
+        (rights,) = self._access.entitlements_of_many(statements, [(bearer.place, audience)])
         try:
             return self._mint.claims(bearer, rights, now)
         except OversizedClaims:
-            to_blame = await self._blame(session, bearer, rights)
+            to_blame = self._blame(statements, bearer, rights)
             raise IssuerProblem(ProblemCode.TOKEN_OVERSIZED, errors=(to_blame,)) from None
 
-    async def _blame(
-        self, session: AsyncSession, bearer: Bearer, rights: Entitlements
-    ) -> FieldError:
+    def _blame(self, statements: Statements, bearer: Bearer, rights: Entitlements) -> FieldError:
         if sum(map(len, rights.audience)) > sum(map(len, rights.permissions)):
             return FieldError("audience", f"names {len(rights.audience)} services")
-        role, brought = await self._access.heaviest_role(session, bearer.place, rights.audience)
+        role, brought = self._access.heaviest_role(statements, bearer.place, rights.audience)
         return FieldError("roles", f"{role} brings {brought} permissions into it")

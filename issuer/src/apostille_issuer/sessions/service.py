@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import Table, insert
+from sqlalchemy import Connection, Table, insert
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
@@ -109,30 +109,35 @@ class SessionService:
         audience, now = _audiences(request), self._clock()
         (status,) = await self._indexes.take(1)
         bearer = self._bearer(found.user_id, now, status)
+
         usable_until = min(now + self._idle_lifetime, bearer.expires_at)
+
+        def begin(connection: Connection) -> Renewal:
+            self._rights.hold(connection)
+            self._authenticator.confirm(connection, found, context)
+            organization_id = self._homes.choose(
+                connection, found.user_id, request.organization, context.host
+            )
+            begun = msgspec.structs.replace(bearer, organization_id=organization_id)
+            (claims,) = self._rights.claims(connection, [(begun, audience)], now)
+            row = _row(begun, audience, usable_until, context)
+            connection.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
+            self._audit.write(
+                connection,
+                EventTag.LOGIN_SUCCEEDED,
+                context=context,
+                target=f"session:{begun.session_id}",
+                tenant_id=claims.tenant_id,
+            )
+            return Renewal(begun, 0, usable_until, claims)
+
         try:
-            async with self._database.begin(EVERY_TENANT) as session:
-                await self._rights.hold(session)
-                await self._authenticator.confirm(session, found, context)
-                organization_id = await self._homes.choose(
-                    session, found.user_id, request.organization, context.host
-                )
-                bearer = msgspec.structs.replace(bearer, organization_id=organization_id)
-                (claims,) = await self._rights.claims(session, [(bearer, audience)], now)
-                row = _row(bearer, audience, usable_until, context)
-                await session.execute(_INSERT, row | {"tenant_id": claims.tenant_id})
-                await self._audit.write(
-                    session,
-                    EventTag.LOGIN_SUCCEEDED,
-                    context=context,
-                    target=f"session:{bearer.session_id}",
-                    tenant_id=claims.tenant_id,
-                )
+            renewal = await self._database.write_at_once(begin, EVERY_TENANT)
         except IssuerProblem as problem:
             if problem.code is ProblemCode.NOT_A_MEMBER:
                 await self._authenticator.refused(found, problem.code, context)
             raise
-        return await self._sign(Renewal(bearer, 0, usable_until, claims))
+        return await self._sign(renewal)
 
     async def refresh(self, refresh_token: str, context: RequestContext) -> TokenSet:
         """Use up *refresh_token* for a fresh access token and its successor.

@@ -155,7 +155,7 @@ class RefreshStore:
         # organization would miss a token of this one that speaks for it still.
         index = spare.pop()
         bearer = msgspec.structs.replace(_bearer(row, index), organization_id=organization_id)
-        (claims,) = await self._rights.claims(session, [(bearer, row.audience)], now)
+        (claims,) = await session.run_sync(self._rights.claims, [(bearer, row.audience)], now)
         await session.execute(
             update(SESSIONS)
             .where(SESSIONS.c.id == row.id)
@@ -230,7 +230,9 @@ class RefreshStore:
         given = await _give_indexes(session, rows, spare)
         bearers = [_bearer(row, given.get(row.id)) for row in rows]
         audiences = [row.audience for row in rows]
-        claims = await self._rights.claims(session, list(zip(bearers, audiences, strict=True)), now)
+        claims = await session.run_sync(
+            self._rights.claims, list(zip(bearers, audiences, strict=True)), now
+        )
         return [
             Renewal(bearer, row.generation, row.idle_expires_at, minted)
             for bearer, row, minted in zip(bearers, rows, claims, strict=True)

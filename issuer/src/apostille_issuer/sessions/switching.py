@@ -51,7 +51,7 @@ class OrganizationSwitch:
         spare = await self._indexes.take(1)
         try:
             async with self._database.begin(EVERY_TENANT) as session:
-                await self._rights.hold(session)
+                await session.run_sync(self._rights.hold)
                 before, outcome = await self._store.switch(session, ask, organization_id, spare)
                 if not isinstance(outcome, ProblemCode):
                     after = Spoken(outcome.claims.tenant_id, organization_id)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, select
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.problems import IssuerProblem
@@ -23,9 +22,9 @@ class Homes:
         """Take the issuer's own address: there nobody is led anywhere."""
         self._own = urlsplit(issuer_url).hostname
 
-    async def choose(
+    def choose(
         self,
-        session: AsyncSession,
+        connection: Connection,
         user_id: uuid.UUID,
         named: uuid.UUID | None,
         host: str | None,
@@ -38,7 +37,7 @@ class Homes:
         At any other host it is the one named, if one is.
 
         Args:
-            session: A transaction over all tenants.
+            connection: In a transaction over all tenants.
             user_id: Who logs in.
             named: The organization that he named, if he did.
             host: The host name that he came to.
@@ -47,7 +46,7 @@ class Homes:
             IssuerProblem: ``not_a_member``: the host is another tenant's than
                 the organization, or than any that he belongs to.
         """
-        tenant_id = await self._tenant_of(session, host)
+        tenant_id = self._tenant_of(connection, host)
         if tenant_id is None:
             return named
         if named is not None:
@@ -67,15 +66,15 @@ class Homes:
                 .order_by(Organization.depth, Organization.name_key, Organization.id)
                 .limit(1)
             )
-        found = await session.scalar(mine)
+        found = connection.scalar(mine)
         if found is None:
             raise IssuerProblem(ProblemCode.NOT_A_MEMBER)
         return found
 
-    async def _tenant_of(self, session: AsyncSession, host: str | None) -> uuid.UUID | None:
+    def _tenant_of(self, connection: Connection, host: str | None) -> uuid.UUID | None:
         if host is None or host == self._own:
             return None
-        return await session.scalar(
+        return connection.scalar(
             select(TenantDomain.tenant_id)
             .join(Tenant, Tenant.id == TenantDomain.tenant_id)
             .where(TenantDomain.host == host, TenantDomain.verified_at.is_not(None))
