@@ -15,7 +15,7 @@ from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.tenancy.models import Tenant
 from support.desk import PASSWORD, Desk, bearer, problem_of
 from support.firm import Firm
-from support.machines import Machines
+from support.machines import Machines, basic, oauth_error
 
 UNKNOWN = uuid.UUID("01890000-0000-7000-8000-00000000ffff")
 
@@ -273,6 +273,33 @@ class TestRights:
         assert machines.ask("DELETE", f"/{below['id']}", headers=firm.above).status_code == 204
         trail = desk.events(target=f"service_account:{below['id']}")
         assert {event["actor_id"] for event in trail} == {str(firm.ada.id)}
+
+    def test_one_that_is_no_member_any_more_is_its_tenants_and_can_be_one_again(
+        self, machines: Machines, firm: Firm
+    ) -> None:
+        mill, other = firm.put("Mill"), Firm(machines.desk)
+        machine = machines.machine("staff", organization=mill)
+        tokens, header = machines.token(machine), basic(machine.id, machine.secret)
+        member = f"{mill}/members/{machine.id}"
+        assert firm.ask("DELETE", member).status_code == 204
+        assert machines.voided(tokens)
+        assert oauth_error(machines.request({}, header)) == "unauthorized_client"
+        shown = machines.ask("GET", f"/{machine.id}", headers=firm.above)
+        assert shown.json()["organization_id"] == str(mill)
+
+        body = {"user_id": machine.id, "roles": ["staff"]}
+        abroad = other.ask("POST", f"{other.root}/members", json=body)
+        assert problem_of(abroad, 404) == "not_found"
+        of_platform = {"user_id": machines.account()}
+        stranger = firm.ask("POST", f"{mill}/members", json=of_platform)
+        assert problem_of(stranger, 404) == "not_found"
+        added = firm.ask("POST", f"{mill}/members", json=body)
+        assert added.status_code == 201, added.text
+        assert (added.json()["user_id"], added.json()["roles"]) == (machine.id, ["staff"])
+        claims = machines.desk.claims(machines.token(machine))
+        assert (claims.org, claims.roles) == (str(mill), ("staff",))
+        again = firm.ask("POST", f"{mill}/members", json=body)
+        assert problem_of(again, 409) == "already_a_member"
 
     def test_who_is_no_administrator_there_is_told_what_is_missing(
         self, machines: Machines, firm: Firm

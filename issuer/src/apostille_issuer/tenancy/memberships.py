@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from msgspec import UNSET, structs
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
@@ -40,7 +40,7 @@ from apostille_issuer.tenancy.extras import (
 from apostille_issuer.tenancy.lineage import require_active
 from apostille_issuer.tenancy.members import member_in, members_in, place_of
 from apostille_issuer.tenancy.membership_rules import MembershipRules, find_membership
-from apostille_issuer.tenancy.models import USERS, Membership, Organization
+from apostille_issuer.tenancy.models import SERVICE_ACCOUNTS, USERS, Membership, Organization
 from apostille_issuer.tenancy.schemas.memberships import (
     MemberDraft,
     MemberFilter,
@@ -131,8 +131,8 @@ class Memberships:
     ) -> MemberView:
         """Make a user a member, with roles.
 
-        Who acts in a tenant adds users who are in that tenant already, and
-        learns of no others: those he invites.
+        Who acts in a tenant adds users who are in that tenant already, and its
+        service accounts, and learns of no others: those he invites.
 
         Raises:
             IssuerProblem: ``not_found`` for the organization or the user;
@@ -344,7 +344,13 @@ async def _subject(
     statement = select(USERS.c.id).where(named)
     if context.organization_id is not None:
         statement = statement.where(
-            exists().where(Membership.user_id == USERS.c.id, Membership.tenant_id == tenant_id)
+            or_(
+                exists().where(Membership.user_id == USERS.c.id, Membership.tenant_id == tenant_id),
+                # A service account is in its tenant, a member there or not.
+                exists().where(
+                    SERVICE_ACCOUNTS.c.id == USERS.c.id, SERVICE_ACCOUNTS.c.tenant_id == tenant_id
+                ),
+            )
         )
     # FOR KEY SHARE: he may be changed meanwhile, not deleted.
     kept = statement.with_for_update(read=True, key_share=True)

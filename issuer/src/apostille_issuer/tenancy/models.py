@@ -28,6 +28,7 @@ from apostille_issuer.tenancy.limits import NAME_LENGTH, PLAN_LENGTH
 
 __all__ = [
     "MAX_DEPTH",
+    "SERVICE_ACCOUNTS",
     "USERS",
     "Invitation",
     "Membership",
@@ -49,6 +50,9 @@ USERS = table(
     column("kind", String),
 )
 """What this domain must know of a user, and all it may: the row is the accounts'."""
+
+SERVICE_ACCOUNTS = table("service_accounts", column("id", Uuid), column("tenant_id", Uuid))
+"""Whose the service accounts are, members or not: the rows are the clients'."""
 
 
 def _key(length: int) -> String:
