@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Stateme
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import types
-from apostille_issuer.db.engine import Database, async_url
+from apostille_issuer.db.engine import Database, async_url, postgresql_arguments
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.keys.models import Secret
@@ -276,6 +276,28 @@ async def test_options_in_the_url_are_kept(postgresql: Server) -> None:
 async def test_postgresql_compiles_no_plans_for_us(database: Database) -> None:
     async with database.read() as session:
         assert await session.scalar(text("SHOW jit")) == "off"
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+async def test_a_server_that_is_gone_without_a_word_is_given_up(database: Database) -> None:
+    """It takes a network to see it happen; here it is what was asked for."""
+    async with database.read() as session:
+        fairy = await (await session.connection()).get_raw_connection()
+        said = fairy.driver_connection.info.get_parameters()
+    waits = {name: int(said[name]) for name in said if name.startswith(("keepalives", "tcp_"))}
+    assert waits == {
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }
+
+
+def test_waits_of_the_url_s_own_are_kept() -> None:
+    url = async_url("postgresql://db/a?connect_timeout=60&tcp_user_timeout=1000")
+    arguments = postgresql_arguments(url, timedelta(milliseconds=100))
+    assert not {"connect_timeout", "tcp_user_timeout"} & arguments.keys()
+    assert arguments["keepalives_idle"] == arguments["keepalives_interval"] == 1
 
 
 def test_identifiers_are_version_7_and_sort_by_time() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from apostille_issuer.sessions.oauth_controllers import TokenForm
 from support.desk import Desk, bearer, problem_of
+from support.policy import statements
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -103,6 +104,18 @@ def test_unknown_and_outlived_tokens_are_no_error_and_end_nothing(desk: Desk) ->
     desk.wait(timedelta(minutes=11))
     assert revoke(desk, access).status_code == 200
     assert not has_ended(desk, tokens)
+
+
+def test_what_is_no_token_of_ours_costs_no_look_at_the_database(desk: Desk) -> None:
+    """Anybody may send it, as often as he likes."""
+    tokens = desk.tokens(desk.hire().login)
+    assert revoke(desk, tokens["access_token"]).status_code == 200
+    access = desk.tokens(desk.hire().login)["access_token"]
+    forged = access[:-4] + ("AAAA" if not access.endswith("AAAA") else "BBBB")
+    with statements(desk.issuer.database) as asked:
+        for token in ("x", "a.b.c", forged):
+            assert revoke(desk, token).status_code == 200
+    assert [each for each in asked if "services" in each or "sessions" in each] == []
 
 
 def test_the_client_may_say_who_it_is(desk: Desk) -> None:

@@ -169,7 +169,7 @@ async def test_one_that_cannot_be_served_does_not_spoil_the_others(
     results = await asyncio.gather(
         *(refresh(issuer, token) for token in (good[0], bad, *good[1:])), return_exceptions=True
     )
-    assert spy.sizes == [4, 1, 1, 1, 1]
+    assert spy.sizes == [4, 2, 1, 1, 2]
     problem = results.pop(1)
     assert isinstance(problem, IssuerProblem)
     assert problem.code is ProblemCode.UNKNOWN_AUDIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from itertools import count
 
 import httpx
@@ -92,6 +93,18 @@ def test_an_administrator_ends_all_sessions(desk: Desk) -> None:
     (event,) = desk.events(target=f"user:{ada.id}", tag="session:session:ended")
     assert event["after"] == {"reason": "by_administrator", "sessions": 3}
     desk.tokens(ada.login)  # he may log in again
+
+
+def test_those_that_expired_long_ago_are_not_ended_again(desk: Desk) -> None:
+    ada = desk.hire()
+    for _ in range(2):
+        desk.tokens(ada.login)
+    desk.wait(desk.issuer.settings.refresh_idle_lifetime + timedelta(minutes=71))
+    tokens = desk.tokens(ada.login)
+    desk.as_root("DELETE", f"/v1/users/{ada.id}/sessions")
+    assert ended(desk, tokens["refresh_token"])
+    (event,) = desk.events(target=f"user:{ada.id}", tag="session:session:ended")
+    assert event["after"]["sessions"] == 1
 
 
 def test_nobody_logs_out_who_has_more_rights_over_the_issuer(desk: Desk) -> None:

@@ -233,12 +233,22 @@ def _postgresql_engine(url: URL, timeout: timedelta, pool_size: int) -> AsyncEng
 
 
 def postgresql_arguments(url: URL, timeout: timedelta) -> dict[str, Any]:
-    """Return what psycopg is told beside *url*: its waits, unless the URL has its own options."""
+    """Return what psycopg is told beside *url*: its waits, unless the URL has its own.
+
+    A server that is gone without a word, with its host or the way to it, is
+    given up after two to three *timeout*, and not when the system tires of
+    asking, a quarter of an hour later.
+    """
     seconds = max(1, round(timeout.total_seconds()))
     arguments: dict[str, Any] = {
         "connect_timeout": seconds,
         "application_name": "apostille-issuer",
+        "keepalives_idle": seconds,
+        "keepalives_interval": max(1, seconds // 2),
+        "keepalives_count": 3,
+        "tcp_user_timeout": 2 * seconds * 1000,
     }
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
     if "options" not in url.query:
         # Row-level security and closures of trees make plans look dear that take a
         # millisecond; compiling one takes hundreds.

@@ -253,8 +253,11 @@ class SessionEnder:
         one: bool = False,
     ) -> _Ended:
         """End the sessions *which*, and void their access tokens."""
-        living = (which, LoginSession.revoked_at.is_(None))
+        living: tuple[ColumnElement[bool], ...] = (which, LoginSession.revoked_at.is_(None))
         if not one:
+            # Those that expired long ago are left alone. Lately is not long ago: a clock
+            # may be set back, and must find them ended.
+            living = (*living, LoginSession.idle_expires_at > self._marks.horizon())
             await lock_sessions(session, *living)
         by_key = ending.reason is EndReason.KEY_REVOKED
         ended = Counter(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from apostille import AsyncVerifier, Principal
-from apostille.errors import InvalidToken
+from apostille.errors import InvalidToken, WrongAudience
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
@@ -146,11 +146,20 @@ class OAuthTokens:
 
     async def _bearer(self, token: str, *, mind_status: bool) -> Principal | None:
         """Return whom an access token speaks for, whichever service it is meant for."""
+        known, principal = self._verifiers.get(mind_status), None
+        if known is not None:
+            # What is no token of ours costs no look at the database: anybody may send it.
+            try:
+                principal = await known.verify(token)
+            except WrongAudience:
+                pass  # perhaps of a service that has been registered since
+            except InvalidToken:
+                return None
         async with self._database.read(EVERY_TENANT) as session:
             audiences = await self._access.audiences(session)
-        verifier = self._verifiers.get(mind_status)
-        if verifier is None or verifier.audience != audiences:
-            verifier = self._verifiers[mind_status] = self._make_verifier(audiences, mind_status)
+        if known is not None and known.audience == audiences:
+            return principal
+        verifier = self._verifiers[mind_status] = self._make_verifier(audiences, mind_status)
         try:
             return await verifier.verify(token)
         except InvalidToken:

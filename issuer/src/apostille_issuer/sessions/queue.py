@@ -89,10 +89,12 @@ class RefreshQueue:
                     if not future.done():
                         future.set_exception(error)
                 return
-            # One that cannot be served must not spoil the others: nothing has
-            # been used so far, so each is asked again alone.
-            for waiting in batch:
-                await self._settle([waiting])
+            # One that cannot be served must not spoil the others: nothing has been
+            # used so far, so either half is asked again, and each part as often as
+            # it takes to find it.
+            half = len(batch) // 2
+            await self._settle(batch[:half])
+            await self._settle(batch[half:])
             return
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if not future.done():
