@@ -283,6 +283,7 @@ async def test_a_server_that_is_gone_without_a_word_is_given_up(database: Databa
     """It takes a network to see it happen; here it is what was asked for."""
     async with database.read() as session:
         fairy = await (await session.connection()).get_raw_connection()
+        assert fairy.driver_connection is not None
         said = fairy.driver_connection.info.get_parameters()
     waits = {name: int(said[name]) for name in said if name.startswith(("keepalives", "tcp_"))}
     assert waits == {
