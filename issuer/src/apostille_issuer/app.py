@@ -85,7 +85,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
         # Commands do not rotate keys in passing: only what serves does what time brings.
         async with issuer.running(), issuer.keys.tended(), issuer.outbox.delivering():
             app.state.first_superuser = await ensure_superuser(issuer)
-            async with issuer.tenancy.purge.purging():
+            async with issuer.tenancy.purge.purging(), issuer.purge.purging():
                 yield
 
     app = IssuerApplication(

@@ -21,6 +21,7 @@ from apostille_issuer.accounts.own import OwnAccount
 from apostille_issuer.accounts.service import AccountService
 from apostille_issuer.accounts.throttle import LoginThrottle
 from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.clients.purging import AssertionPurge
 from apostille_issuer.clients.service import ClientsService
 from apostille_issuer.clock import Clock, utc_now
 from apostille_issuer.db.engine import Database
@@ -33,10 +34,12 @@ from apostille_issuer.notifications.mail import Mailer, sender_at
 from apostille_issuer.notifications.outbox import Outbox
 from apostille_issuer.notifications.service import Notifications
 from apostille_issuer.notifications.smtp import SmtpMailer, parse_mail_url
+from apostille_issuer.purging import Purge
 from apostille_issuer.sessions.ending import SessionEnder
 from apostille_issuer.sessions.managed import ManagedSessions
 from apostille_issuer.sessions.mint import Mint
 from apostille_issuer.sessions.own import OwnSessions
+from apostille_issuer.sessions.purging import SessionPurge
 from apostille_issuer.sessions.queue import RefreshQueue
 from apostille_issuer.sessions.renewing import TokenRenewer
 from apostille_issuer.sessions.revoking import SessionRevoker
@@ -50,6 +53,7 @@ from apostille_issuer.storage import database_url, key_encryption_keys, prepare_
 from apostille_issuer.tenancy.acceptances import Acceptances
 from apostille_issuer.tenancy.homes import Homes
 from apostille_issuer.tenancy.invitation_letters import InvitationLetters
+from apostille_issuer.tenancy.invitation_purging import InvitationPurge
 from apostille_issuer.tenancy.invitation_records import INVITATION_LETTER
 from apostille_issuer.tenancy.invitation_tokens import InvitationTokens
 from apostille_issuer.tenancy.invitations import Invitations
@@ -102,6 +106,7 @@ class Issuer:
             watch=TokenRenewer(clock, self.status.marks),
             audience=settings.audience,
         )
+        self.access.organization_roles.per_tenant = settings.roles_per_tenant
         self.hashing = Hashing(
             memory_kib=settings.argon2_memory_kib,
             time_cost=settings.argon2_time_cost,
@@ -131,6 +136,11 @@ class Issuer:
         self.tenancy = self._tenancy(authenticator, ender)
         self.managed_sessions = ManagedSessions(
             self.database, clock, self.audit, access=self.access, ender=ender
+        )
+        self.purge = Purge(
+            SessionPurge(self.database, clock, retention=settings.session_retention),
+            InvitationPurge(self.database, clock, retention=settings.invitation_retention),
+            AssertionPurge(self.database, clock),
         )
 
     @asynccontextmanager
@@ -214,6 +224,7 @@ class Issuer:
             issuer_url=settings.issuer_url,
             purge_after=settings.tenant_purge_after,
             accounts=self.clients.accounts,
+            organizations_per_tenant=settings.organizations_per_tenant,
             invitations=Invitations(
                 self.database,
                 self.clock,
@@ -222,6 +233,7 @@ class Issuer:
                 promises=promises,
                 lifetime=settings.invitation_lifetime,
                 letters_per_day=settings.invitation_letters_per_day,
+                pending_per_tenant=settings.pending_invitations_per_tenant,
             ),
             acceptances=Acceptances(
                 self.database,

@@ -19,8 +19,8 @@ class LoginSession(Base):
 
     No token and no hash of one is kept: ``generation`` says which refresh
     token is good, and that token can be computed again from it. The row is
-    deleted with its user; a session that has merely ended stays, so that its
-    tokens can be told from forged ones.
+    deleted with its user; a session that has merely ended stays for a while
+    (:mod:`.purging`).
     """
 
     __tablename__ = "sessions"
