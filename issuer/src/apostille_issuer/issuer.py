@@ -106,6 +106,7 @@ class Issuer:
             watch=TokenRenewer(clock, self.status.marks),
             audience=settings.audience,
         )
+        self.access.organization_roles.per_tenant = settings.roles_per_tenant
         self.hashing = Hashing(
             memory_kib=settings.argon2_memory_kib,
             time_cost=settings.argon2_time_cost,
@@ -223,6 +224,7 @@ class Issuer:
             issuer_url=settings.issuer_url,
             purge_after=settings.tenant_purge_after,
             accounts=self.clients.accounts,
+            organizations_per_tenant=settings.organizations_per_tenant,
             invitations=Invitations(
                 self.database,
                 self.clock,
@@ -231,6 +233,7 @@ class Issuer:
                 promises=promises,
                 lifetime=settings.invitation_lifetime,
                 letters_per_day=settings.invitation_letters_per_day,
+                pending_per_tenant=settings.pending_invitations_per_tenant,
             ),
             acceptances=Acceptances(
                 self.database,

@@ -122,6 +122,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     bootstrap_password: str | None = None
     """His password; default: random, printed once by ``serve``. Secret."""
 
+    # How much a tenant may have, whoever adds it.
+    organizations_per_tenant: int = 10_000
+    """Most organizations, the root and no deleted ones included, 1 to 1,000,000."""
+    roles_per_tenant: int = 1_000
+    """Most roles of its organizations, all together, 1 to 1,000,000."""
+    service_accounts_per_tenant: int = 1_000
+    """Most service accounts of its organizations, all together, 1 to 1,000,000."""
+    pending_invitations_per_tenant: int = 10_000
+    """Most invitations that can still be accepted, 1 to 1,000,000."""
+
     # Invitations and letters.
     invitation_lifetime: timedelta = timedelta(days=7)
     """How long the letter is good, 1 hour to 90 days."""
@@ -223,6 +233,10 @@ _LIMITS: dict[str, tuple[timedelta, timedelta] | tuple[int, int]] = {
     "hashing_queue": (1, 10_000),
     "api_key_max_lifetime": (timedelta(hours=1), timedelta(days=3_660)),
     "api_keys_per_account": (1, 100),
+    "organizations_per_tenant": (1, 1_000_000),
+    "roles_per_tenant": (1, 1_000_000),
+    "service_accounts_per_tenant": (1, 1_000_000),
+    "pending_invitations_per_tenant": (1, 1_000_000),
     "tenant_purge_after": (timedelta(0), timedelta(days=731)),
     "max_body_bytes": (1_024, 16_777_216),
 }

@@ -29,6 +29,7 @@ from apostille_issuer.http.platform import WITHIN_ORGANIZATION
 __all__ = ["OrganizationRoleController"]
 
 LAST = ProblemCode.LAST_ADMINISTRATOR
+FULL = ProblemCode.CONFLICT
 
 
 class OrganizationRoleController(Controller):
@@ -58,7 +59,7 @@ class OrganizationRoleController(Controller):
 
     @post(
         guards=[ROLES_WRITE],
-        responses=guarded(NOT_FOUND, UNKNOWN, TAKEN, EXCEEDS, body=True, anywhere=True),
+        responses=guarded(NOT_FOUND, UNKNOWN, TAKEN, EXCEEDS, FULL, body=True, anywhere=True),
     )
     async def create_organization_role(
         self,
@@ -131,7 +132,7 @@ class OrganizationRoleController(Controller):
     @post(
         "/{role:str}/clone",
         guards=[ROLES_WRITE],
-        responses=guarded(NOT_FOUND, UNKNOWN, TAKEN, EXCEEDS, body=True, anywhere=True),
+        responses=guarded(NOT_FOUND, UNKNOWN, TAKEN, EXCEEDS, FULL, body=True, anywhere=True),
     )
     async def clone_organization_role(
         self,

@@ -41,6 +41,7 @@ from apostille_issuer.access.role_records import (
 from apostille_issuer.access.schemas import RoleDraft, RolePatch, RoleView
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.quotas import require_fewer
 
 __all__ = ["RoleDesk", "find_visible", "visible_in"]
 
@@ -55,6 +56,8 @@ class RoleDesk(Struct, frozen=True):
     """What the actor may hand on in the organization."""
     organization_id: uuid.UUID
     tenant_id: uuid.UUID | None
+    per_tenant: int
+    """Most roles that organizations of the tenant may have."""
 
     @property
     def session(self) -> AsyncSession:
@@ -79,6 +82,8 @@ class RoleDesk(Struct, frozen=True):
     async def create(self, draft: RoleDraft, grants: Rights) -> RoleView:
         """Write the role that *draft* describes."""
         await require_free(self.session, draft.name, self.tenant_id)
+        existing = select(Role.id).where(Role.tenant_id == self.tenant_id)
+        await require_fewer(self.session, existing, self.per_tenant, field="roles")
         await require_known(self.session, grants)
         require_held(self.holdings.behind(inherited=draft.inherited), grants.allows)
         role = await add_role(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,6 +36,8 @@ from apostille_issuer.http.paging import Page, key_of, page_of
 
 __all__ = ["OrganizationRoles"]
 
+PER_TENANT: Final = 1_000
+
 
 class OrganizationRoles:
     """Acts on roles in an organization.
@@ -47,9 +50,11 @@ class OrganizationRoles:
     there.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        """Take what every change of policy needs."""
+    def __init__(self, policy: Policy, *, per_tenant: int = PER_TENANT) -> None:
+        """Take what every change of policy needs, and how many roles a tenant may have."""
         self._policy = policy
+        self.per_tenant = per_tenant
+        """Most that organizations of a tenant may have, all together."""
 
     async def page(
         self,
@@ -129,7 +134,8 @@ class OrganizationRoles:
                 tenant or one that is for all; ``unknown_permission`` for a
                 grant that nothing in the catalogue answers to;
                 ``grant_exceeds_own`` if the role would allow what the actor
-                does not hold there.
+                does not hold there; ``conflict``: the tenant has as many as it
+                may have.
         """
         grants = checked_draft(draft)
         act = EventTag.ROLE_CREATED
@@ -208,4 +214,6 @@ class OrganizationRoles:
             own = await holdings_in(session, context, organization_id, write)
             tenant = select(ORGANIZATIONS.c.tenant_id).where(ORGANIZATIONS.c.id == organization_id)
             tenant_id = await session.scalar(tenant)
-            yield RoleDesk(self._policy, change, context, own, organization_id, tenant_id)
+            yield RoleDesk(
+                self._policy, change, context, own, organization_id, tenant_id, self.per_tenant
+            )

@@ -36,6 +36,7 @@ from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of, uuid_of
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.quotas import require_fewer
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.tenancy.naming import check_name
 from apostille_issuer.tenancy.service_members import enroll_service_account
@@ -54,13 +55,20 @@ class ServiceAccounts:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, access: AccessService, ender: SessionEnder
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        access: AccessService,
+        ender: SessionEnder,
+        per_tenant: int,
     ) -> None:
-        """Take what these acts need."""
+        """Take what these acts need, and how many a tenant may have."""
         self._database = database
         self._clock = clock
         self._access = access
         self._ender = ender
+        self._per_tenant = per_tenant
 
     async def page(
         self,
@@ -113,7 +121,8 @@ class ServiceAccounts:
 
         Raises:
             IssuerProblem: ``validation_failed``, naming the field;
-                ``not_found`` for the organization; ``permission_denied``.
+                ``not_found`` for the organization; ``permission_denied``;
+                ``conflict``: the tenant has as many as it may have.
         """
         name = check_name("name", draft.name).text
         description = check_text("description", draft.description)
@@ -127,6 +136,8 @@ class ServiceAccounts:
             tenant_id = None
             if organization_id is not None:
                 tenant_id = await enroll_service_account(session, organization_id, account_id, now)
+                existing = select(ServiceAccount.id).where(ServiceAccount.tenant_id == tenant_id)
+                await require_fewer(session, existing, self._per_tenant, field="service_accounts")
             account = ServiceAccount(
                 id=account_id,
                 tenant_id=tenant_id,

@@ -70,7 +70,7 @@ class ServiceAccountController(Controller):
         wanted = ServiceAccountFilter(organization_id=organization)
         return await clients.accounts.page(wanted, context, cursor=cursor, limit=limit)
 
-    @post(guards=[CLIENTS_WRITE], responses=guarded(NOT_FOUND, body=True, anywhere=True))
+    @post(guards=[CLIENTS_WRITE], responses=guarded(NOT_FOUND, CONFLICT, body=True, anywhere=True))
     async def create_service_account(
         self, data: JSONBody[ServiceAccountDraft], clients: Clients, context: Context
     ) -> Response[ServiceAccountView]:

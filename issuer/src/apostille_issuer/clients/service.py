@@ -52,10 +52,16 @@ class ClientsService:
             rights: Knows what tokens say.
             indexes: Gives out places in status lists.
             keys: Signs tokens.
-            settings: Limits of keys and failures, and the issuer's own address.
+            settings: Limits of accounts, keys and failures, and the issuer's own address.
         """
         sessions = ClientSessions(clock, ender, rights)
-        self.accounts = ServiceAccounts(database, clock, access=access, ender=ender)
+        self.accounts = ServiceAccounts(
+            database,
+            clock,
+            access=access,
+            ender=ender,
+            per_tenant=settings.service_accounts_per_tenant,
+        )
         self.keys = ApiKeys(
             database,
             clock,

@@ -27,6 +27,7 @@ from apostille_issuer.http.paging import Page, page_of, uuid_of
 from apostille_issuer.notifications.addresses import InvalidAddress, parse_address
 from apostille_issuer.notifications.outbox import Outbox
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.quotas import require_fewer
 from apostille_issuer.tenancy.extras import Extras, check_plan, check_scopes
 from apostille_issuer.tenancy.invitation_records import (
     INVITATION_LETTER,
@@ -73,6 +74,7 @@ class Invitations:
         promises: Promises,
         lifetime: timedelta,
         letters_per_day: int,
+        pending_per_tenant: int,
     ) -> None:
         """Take what is needed.
 
@@ -84,6 +86,7 @@ class Invitations:
             promises: Judges what they promise.
             lifetime: How long a letter is good.
             letters_per_day: How many one tenant may send within 24 hours.
+            pending_per_tenant: How many of a tenant may wait for an answer.
         """
         self._database = database
         self._clock = clock
@@ -92,6 +95,7 @@ class Invitations:
         self._promises = promises
         self._lifetime = lifetime
         self._letters_per_day = letters_per_day
+        self._pending_per_tenant = pending_per_tenant
 
     async def page(
         self,
@@ -155,7 +159,8 @@ class Invitations:
         Raises:
             IssuerProblem: ``not_found``, ``permission_denied``;
                 ``validation_failed``; ``organization_inactive``, saying why;
-                ``already_a_member``; ``conflict``, naming the pending one;
+                ``already_a_member``; ``conflict``, naming the pending one, or
+                that the tenant has as many pending ones as it may have;
                 ``rate_limited``; ``seats_exhausted``; ``grant_exceeds_own``;
                 ``protected``; ``platform_only`` for a plan that a tenant's
                 administrator names.
@@ -175,6 +180,7 @@ class Invitations:
             await require_pace(
                 session, organization.tenant_id, address.key, now, most=self._letters_per_day
             )
+            await self._require_fewer(session, organization.tenant_id, now)
             await require_seat(session, organization.tenant_id, now, email_key=address.key)
             row = Invitation(
                 id=invitation_id,
@@ -212,8 +218,9 @@ class Invitations:
         Raises:
             IssuerProblem: ``not_found``, ``permission_denied``;
                 ``invitation_ended``; ``organization_inactive``; ``rate_limited``;
-                ``seats_exhausted``; ``validation_failed``, ``grant_exceeds_own``
-                and ``platform_only`` as for :meth:`invite`.
+                ``seats_exhausted``; ``conflict``: the tenant has as many pending
+                ones as it may have; ``validation_failed``,
+                ``grant_exceeds_own`` and ``platform_only`` as for :meth:`invite`.
         """
         now = self._clock()
         async with self._change(context, SENT, invitation_id) as change:
@@ -232,6 +239,8 @@ class Invitations:
             await require_pace(
                 session, row.tenant_id, row.email_key, now, most=self._letters_per_day
             )
+            if state_of(row, now) != "pending":
+                await self._require_fewer(session, row.tenant_id, now)
             await require_seat(session, row.tenant_id, now, email_key=row.email_key)
             names = await self._names(session, [row])
             before = view_of(row, names, now)
@@ -271,6 +280,14 @@ class Invitations:
         self, context: RequestContext, tag: EventTag, invitation_id: uuid.UUID
     ) -> AbstractAsyncContextManager[Change]:
         return self._access.change(context, tag, _target(invitation_id))
+
+    async def _require_fewer(
+        self, session: AsyncSession, tenant_id: uuid.UUID, now: datetime
+    ) -> None:
+        pending = select(Invitation.id).where(
+            Invitation.tenant_id == tenant_id, in_state("pending", now)
+        )
+        await require_fewer(session, pending, self._pending_per_tenant, field="invitations")
 
     async def _names(
         self, session: AsyncSession, rows: Sequence[Invitation]

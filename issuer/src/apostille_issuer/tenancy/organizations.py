@@ -23,6 +23,7 @@ from apostille_issuer.db.types import new_id
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, page_of
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.quotas import require_fewer
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.tenancy.documents import check_document
 from apostille_issuer.tenancy.lineage import (
@@ -85,7 +86,7 @@ class Organizations:
     further up the tree. A deleted one is only in lists.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the composition root hands over, by name
         self,
         database: Database,
         clock: Clock,
@@ -93,6 +94,7 @@ class Organizations:
         access: AccessService,
         ender: SessionEnder,
         accounts: AccountKeeper,
+        per_tenant: int,
     ) -> None:
         """Take what is needed.
 
@@ -102,12 +104,14 @@ class Organizations:
             access: Knows who may do what.
             ender: Ends sessions that speak for what is active no longer.
             accounts: Keeps service accounts, which go with their organization.
+            per_tenant: Most that a tenant may have, its root and no deleted ones included.
         """
         self._database = database
         self._clock = clock
         self._access = access
         self._ender = ender
         self._accounts = accounts
+        self._per_tenant = per_tenant
 
     async def page(
         self,
@@ -196,7 +200,8 @@ class Organizations:
         Raises:
             IssuerProblem: ``not_found`` for the parent; ``permission_denied``
                 in it; ``validation_failed``; ``name_taken``;
-                ``organization_inactive``; ``organization_too_deep``.
+                ``organization_inactive``; ``organization_too_deep``;
+                ``conflict``: the tenant has as many as it may have.
         """
         name = check_name("name", draft.name)
         settings = check_document("settings", draft.settings)
@@ -208,6 +213,10 @@ class Organizations:
             await require_active(session, parent.id)
             require_depth(parent.depth + 1)
             await require_free(session, parent.id, name)
+            existing = select(Organization.id).where(
+                Organization.tenant_id == parent.tenant_id, Organization.state != "deleted"
+            )
+            await require_fewer(session, existing, self._per_tenant, field="organizations")
             organization = Organization(
                 id=ident,
                 tenant_id=parent.tenant_id,

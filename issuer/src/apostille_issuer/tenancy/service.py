@@ -44,6 +44,7 @@ class TenancyService:
         invitations: Invitations,
         acceptances: Acceptances,
         accounts: AccountKeeper,
+        organizations_per_tenant: int,
     ) -> None:
         """Take what is needed.
 
@@ -59,13 +60,19 @@ class TenancyService:
             invitations: Sends letters to people who are to be members.
             acceptances: Makes members of them.
             accounts: Keeps service accounts, which go with their organization.
+            organizations_per_tenant: Most that a tenant may have.
         """
         self.invitations = invitations
         self.acceptances = acceptances
         self.tenants = Tenants(database, clock, access=access, ender=ender, purge_after=purge_after)
         self.domains = Domains(database, clock, audit, checker=checker, issuer_url=issuer_url)
         self.organizations = Organizations(
-            database, clock, access=access, ender=ender, accounts=accounts
+            database,
+            clock,
+            access=access,
+            ender=ender,
+            accounts=accounts,
+            per_tenant=organizations_per_tenant,
         )
         self.memberships = Memberships(database, clock, access=access, ender=ender)
         self.enrolment = Enrolment(clock)

@@ -56,6 +56,7 @@ PROMISING = (
     ProblemCode.GRANT_EXCEEDS_OWN,
     ProblemCode.PLATFORM_ONLY,
     ProblemCode.RATE_LIMITED,
+    ProblemCode.CONFLICT,
 )
 """Why a letter cannot be sent."""
 
@@ -113,7 +114,6 @@ class InvitationController(Controller):
         responses=guarded(
             *PROMISING,
             ProblemCode.ALREADY_A_MEMBER,
-            ProblemCode.CONFLICT,
             ProblemCode.PROTECTED,
             body=True,
             anywhere=True,

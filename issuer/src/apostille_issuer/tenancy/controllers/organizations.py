@@ -46,6 +46,7 @@ IN_USE = ProblemCode.IN_USE
 PROTECTED = ProblemCode.PROTECTED
 INACTIVE = ProblemCode.ORGANIZATION_INACTIVE
 TOO_DEEP = ProblemCode.ORGANIZATION_TOO_DEEP
+FULL = ProblemCode.CONFLICT
 CYCLE = ProblemCode.ORGANIZATION_CYCLE
 EXCEEDS = ProblemCode.GRANT_EXCEEDS_OWN
 
@@ -108,7 +109,7 @@ class OrganizationController(Controller):
 
     @post(
         guards=[WRITE],
-        responses=guarded(NOT_FOUND, TAKEN, INACTIVE, TOO_DEEP, body=True, anywhere=True),
+        responses=guarded(NOT_FOUND, TAKEN, INACTIVE, TOO_DEEP, FULL, body=True, anywhere=True),
     )
     async def create_organization(
         self, data: JSONBody[OrganizationDraft], tenancy: Tenancy, context: Context
