@@ -1,7 +1,7 @@
 """The issuer is away for longer than its lists may be old, and comes back (DESIGN section 9).
 
-An issuer process and a service process, over HTTP; neither knows that the other
-is a test. The service is asked all the time and started once.
+Two issuer processes behind a balancer, and a service process, over HTTP; neither
+side knows that the other is a test. The service is asked all the time and started once.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 
 from apostille_issuer.tour.processes import free_port
 from support import asking_service
+from support.balancer import balanced
 from support.desk import PASSWORD
 from support.issuer_process import environment as without_ours
 from support.lists import claims_in
@@ -102,39 +103,87 @@ def serving(issuer: str, log: Path) -> Iterator[Service]:
         process.wait(WITHIN_SECONDS)
 
 
+class Issuer:
+    """Two processes on one database behind a balancer."""
+
+    def __init__(self, url: str, replicas: Sequence[Replica]) -> None:
+        self.url = url
+        self.replicas = replicas
+
+    def login(self) -> dict[str, Any]:
+        body = {"login": LOGIN, "password": PASSWORD}
+        answer = httpx.post(f"{self.url}/v1/auth/login", json=body, timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, Any] = answer.json()
+        return tokens
+
+    def start(self) -> None:
+        for replica in self.replicas:
+            replica.start()
+        for replica in self.replicas:
+            replica.wait_until_ready()
+
+    def end_session(self, tokens: dict[str, Any]) -> None:
+        """End it by the command line, whether or not a process runs."""
+        first = self.replicas[0]
+        command = [sys.executable, "-m", "apostille_issuer", "revoke", "--session"]
+        command += [claims_in(tokens["access_token"])["sid"], "--data", str(first.log.parent)]
+        env = without_ours(first.environment)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def issuer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica]:
-    settings = {**QUICK_HASHES, "APOSTILLE_STATUS_TTL": f"{TTL_SECONDS}s"}
-    with replicated(request.param, tmp_path, count=1, settings=settings) as (replica,):
-        yield replica
+def issuer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Issuer]:
+    ports = [free_port(), free_port()]
+    with ExitStack() as stack:
+        url = stack.enter_context(balanced(ports))
+        settings = {
+            **QUICK_HASHES,
+            "APOSTILLE_STATUS_TTL": f"{TTL_SECONDS}s",
+            "APOSTILLE_ISSUER_URL": url,
+        }
+        replicas = stack.enter_context(
+            replicated(request.param, tmp_path, ports=ports, settings=settings)
+        )
+        yield Issuer(url, replicas)
 
 
-def login(issuer: Replica) -> dict[str, Any]:
-    body = {"login": LOGIN, "password": PASSWORD}
-    answer = httpx.post(f"{issuer.url}/v1/auth/login", json=body, timeout=30, trust_env=False)
-    assert answer.status_code == 200, answer.text
-    tokens: dict[str, Any] = answer.json()
-    return tokens
-
-
-def end_session(issuer: Replica, session: str) -> None:
-    """End it by the command line, with no issuer running."""
-    command = [sys.executable, "-m", "apostille_issuer", "revoke", "--session", session]
-    command += ["--data", str(issuer.log.parent)]
-    env = without_ours(issuer.environment)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_whichever_process_is_down_services_notice_nothing_while_the_other_is_up(
+    issuer: Issuer, tmp_path: Path
+) -> None:
+    kept, doomed = issuer.login(), [issuer.login(), issuer.login()]
+    with serving(issuer.url, tmp_path / "service.log") as service:
+        good = kept["access_token"]
+        for down, ended in zip(issuer.replicas, doomed, strict=True):
+            assert service.ask(ended["access_token"]).status_code == 200
+            down.kill()
+            killed_at = time.monotonic()
+            # Longer than a list from before could have served.
+            over = killed_at + MAX_STALENESS_SECONDS + 1
+            states = service.states_until(good, lambda _, over=over: time.monotonic() > over)
+            # A request that the process was answering as it was killed may have failed.
+            assert set(states) <= {FRESH, STALE}
+            issuer.end_session(ended)
+            service.states_until(ended["access_token"], lambda state: state[0] == 401)
+            refusal = service.ask(ended["access_token"])
+            assert (refusal.status_code, refusal.json()["code"]) == (401, "revoked_token")
+            assert service.state(good) == FRESH
+            down.start()
+            down.wait_until_ready()
+        assert service.state(good) == FRESH
 
 
 def test_an_outage_is_borne_then_told_then_over_without_a_restart(
-    issuer: Replica, tmp_path: Path
+    issuer: Issuer, tmp_path: Path
 ) -> None:
-    kept, ended = login(issuer), login(issuer)
+    kept, ended = issuer.login(), issuer.login()
     with serving(issuer.url, tmp_path / "service.log") as service:
         good = kept["access_token"]
         assert service.state(good) == FRESH
         assert service.ask(ended["access_token"]).status_code == 200
-        issuer.kill()
+        for replica in issuer.replicas:
+            replica.kill()
         killed_at = time.monotonic()
         # Longer than the ttl: the list serves, and is known to be old.
         # Longer than max_staleness: it does not serve any more.
@@ -149,9 +198,8 @@ def test_an_outage_is_borne_then_told_then_over_without_a_restart(
         assert "www-authenticate" not in refusal.headers  # the token may be good
         # Not ready would mean that it gets no requests, and never recovers.
         assert service.health() == {"ready": True, "failing": 1, "unusable": 1}
-        end_session(issuer, claims_in(ended["access_token"])["sid"])
+        issuer.end_session(ended)
         issuer.start()
-        issuer.wait_until_ready()
         states = service.states_until(good, lambda state: state == FRESH)
         assert {status for status, _ in states[:-1]} <= {503}
         assert service.health() == {"ready": True, "failing": 0, "unusable": 0}

@@ -1,11 +1,11 @@
-"""A load balancer on loopback: each connection goes to the next server."""
+"""A load balancer on loopback: each connection goes to the next server that is up."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
@@ -23,13 +23,18 @@ def balanced(ports: Sequence[int]) -> Iterator[str]:
     """Yield the origin of a balancer over the servers on *ports*."""
     turns, lock = cycle(ports), threading.Lock()
 
-    class Forward(BaseRequestHandler):
-        def handle(self) -> None:
+    def connected() -> socket.socket | None:
+        for _ in ports:
             with lock:
                 port = next(turns)
-            try:
-                server = socket.create_connection(("127.0.0.1", port), timeout=20)
-            except OSError:
+            with suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port), timeout=20)
+        return None
+
+    class Forward(BaseRequestHandler):
+        def handle(self) -> None:
+            server = connected()
+            if server is None:
                 return
             with server:
                 pump = threading.Thread(target=_pump, args=(server, self.request), daemon=True)
