@@ -105,8 +105,8 @@ class Issuer:
             self.audit,
             watch=TokenRenewer(clock, self.status.marks),
             audience=settings.audience,
+            roles_per_tenant=settings.roles_per_tenant,
         )
-        self.access.organization_roles.per_tenant = settings.roles_per_tenant
         self.hashing = Hashing(
             memory_kib=settings.argon2_memory_kib,
             time_cost=settings.argon2_time_cost,

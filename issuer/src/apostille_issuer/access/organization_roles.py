@@ -36,8 +36,6 @@ from apostille_issuer.http.paging import Page, key_of, page_of
 
 __all__ = ["OrganizationRoles"]
 
-PER_TENANT: Final = 1_000
-
 
 class OrganizationRoles:
     """Acts on roles in an organization.
@@ -50,11 +48,10 @@ class OrganizationRoles:
     there.
     """
 
-    def __init__(self, policy: Policy, *, per_tenant: int = PER_TENANT) -> None:
+    def __init__(self, policy: Policy, *, per_tenant: int) -> None:
         """Take what every change of policy needs, and how many roles a tenant may have."""
         self._policy = policy
-        self.per_tenant = per_tenant
-        """Most that organizations of a tenant may have, all together."""
+        self._per_tenant = per_tenant
 
     async def page(
         self,
@@ -215,5 +212,5 @@ class OrganizationRoles:
             tenant = select(ORGANIZATIONS.c.tenant_id).where(ORGANIZATIONS.c.id == organization_id)
             tenant_id = await session.scalar(tenant)
             yield RoleDesk(
-                self._policy, change, context, own, organization_id, tenant_id, self.per_tenant
+                self._policy, change, context, own, organization_id, tenant_id, self._per_tenant
             )

@@ -68,6 +68,7 @@ class AccessService:
         *,
         watch: RightsWatch,
         audience: str = "apostille",
+        roles_per_tenant: int = 1_000,
     ) -> None:
         """Take what is needed.
 
@@ -77,13 +78,14 @@ class AccessService:
             audit: Records them.
             watch: Voids the tokens of those whose rights change.
             audience: Audience of the issuer's own API.
+            roles_per_tenant: Most that the organizations of a tenant may define.
         """
         self._audience = audience
         self._audit = audit
         self._policy = Policy(database, clock, audit, watch)
         self._resolver = EntitlementResolver(audience)
         self.roles = Roles(self._policy)
-        self.organization_roles = OrganizationRoles(self._policy)
+        self.organization_roles = OrganizationRoles(self._policy, per_tenant=roles_per_tenant)
         self.permissions = Permissions(self._policy)
         self.services = Services(self._policy)
         self.assignments = Assignments(self._policy)
