@@ -60,7 +60,7 @@ class AccessService:
     they join.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the composition root hands over, by name
         self,
         database: Database,
         clock: Clock,
