@@ -10,7 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from support.desk import PASSWORD, Desk, problem_of
+from support.desk import PASSWORD, Desk, open_desk, problem_of
+from support.lists import bit_in, place_of
 
 WINDOW = timedelta(seconds=10)
 A_LITTLE = timedelta(milliseconds=1)
@@ -79,6 +80,36 @@ def test_after_the_window_a_used_token_ends_the_session(desk: Desk, chain: list[
     assert problem_of(desk.refresh(chain[-1]), 401) == "refresh_token_reused"
     for token in (chain[-1], successor, chain[0]):
         assert problem_of(desk.refresh(token), 401) == "session_ended"
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_the_window_is_as_long_as_the_operator_says(database_url: str, seconds: int) -> None:
+    """From none, where the second use is theft at once, to the longest that may be set."""
+    window = timedelta(seconds=seconds)
+    with open_desk(database_url, refresh_replay_window=window) as own_desk:
+        tokens = own_desk.tokens(own_desk.hire().login)
+        first = tokens["refresh_token"]
+        tokens = own_desk.renewed(first)
+        if window:
+            own_desk.wait(window - A_LITTLE)
+            assert own_desk.renewed(first)["refresh_token"] == tokens["refresh_token"]
+            own_desk.wait(A_LITTLE)
+        assert problem_of(own_desk.refresh(first), 401) == "refresh_token_reused"
+        assert problem_of(own_desk.refresh(tokens["refresh_token"]), 401) == "session_ended"
+        own_desk.wait(timedelta(seconds=1))
+        list_id, idx = place_of(tokens["access_token"])
+        assert bit_in(own_desk.http.get(f"/status-lists/{list_id}").text, idx) == 1
+
+
+def test_without_a_window_a_lost_race_ends_the_session(database_url: str) -> None:
+    with open_desk(database_url, refresh_replay_window=timedelta(0)) as own_desk:
+        token = own_desk.tokens(own_desk.hire().login)["refresh_token"]
+        with ThreadPoolExecutor(2) as threads:
+            answers = list(threads.map(own_desk.refresh, [token] * 2))
+        (winner,) = [answer.json() for answer in answers if answer.status_code == 200]
+        (loser,) = [answer for answer in answers if answer.status_code != 200]
+        assert problem_of(loser, 401) == "refresh_token_reused"
+        assert problem_of(own_desk.refresh(winner["refresh_token"]), 401) == "session_ended"
 
 
 def test_a_token_two_generations_old_is_theft_at_once(desk: Desk, chain: list[str]) -> None:
