@@ -189,6 +189,7 @@ def test_a_key_is_withdrawn(terminal: Terminal) -> None:
     assert terminal.run("withdraw", "--", active) == [
         f"{active} is withdrawn",
         f"{upcoming} signs",
+        "the access tokens of 0 sessions are void; services know within 10 s and a second",
     ]
     assert not any(active in line for line in terminal.run("list"))
     assert any(active in line for line in terminal.run("list", "--retired"))

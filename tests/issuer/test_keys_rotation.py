@@ -242,7 +242,7 @@ async def test_a_withdrawn_key_leaves_the_key_set_at_once_and_its_successor_sign
     stolen = here.keys.signing_kid
     (known,) = set(here.kids) - {stolen}
     withdrawn = await here.admin.withdraw(stolen, COMMAND_LINE)
-    assert withdrawn.state is KeyState.RETIRED
+    assert withdrawn.key.state is KeyState.RETIRED
     assert stolen not in here.kids
     assert stolen not in here.keys.static_keys.keyring.keys
     # What signs now was published before, so no service has to ask.
@@ -251,6 +251,20 @@ async def test_a_withdrawn_key_leaves_the_key_set_at_once_and_its_successor_sign
     assert there.keys.jwks() == here.keys.jwks()
     events = await here.events("keys:key:withdrawn")
     assert [event.target for event in events] == [f"key:{stolen}"]
+
+
+async def test_it_is_told_until_when_a_withdrawn_key_signed(
+    issuer: Replica, clock: ManualClock
+) -> None:
+    active = issuer.keys.signing_kid
+    (waiting,) = set(issuer.kids) - {active}
+    clock.advance(timedelta(days=1))
+    last = clock.now() + SCHEDULE.spread
+    await issuer.admin.withdraw(waiting, COMMAND_LINE)
+    await issuer.admin.withdraw(active, COMMAND_LINE)
+    clock.advance(timedelta(minutes=5))
+    await issuer.admin.withdraw(active, COMMAND_LINE)
+    assert issuer.told == [(waiting, None), (active, last), (active, last)]
 
 
 async def test_withdrawing_twice_changes_nothing(issuer: Replica) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from joserfc import jws
@@ -17,6 +17,7 @@ from apostille_contracts.claims import Algorithm
 from apostille_issuer.audit.models import AuditEvent
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.db.engine import Database
+from apostille_issuer.http.context import RequestContext
 from apostille_issuer.keys.administration import KeyAdministration
 from apostille_issuer.keys.encryption import KeyEncryptionKey, KeyEncryptionKeys
 from apostille_issuer.keys.models import SigningKey
@@ -53,7 +54,17 @@ class Replica:
         self.database = Database(url)
         self.keys = key_service(self.database, clock, **options)
         audit = AuditTrail(self.database, clock.now)
-        self.admin = KeyAdministration(self.keys, self.database, audit)
+        self.told: list[tuple[str, datetime | None]] = []
+        """Keys that were withdrawn, and until when they signed."""
+        self.admin = KeyAdministration(self.keys, self.database, audit, watch=self)
+
+    async def key_withdrawn(
+        self, kid: str, signed_until: datetime | None, context: RequestContext
+    ) -> int:
+        """Note that *kid* was withdrawn; there are no sessions here."""
+        del context
+        self.told.append((kid, signed_until))
+        return 0
 
     @property
     def kids(self) -> list[str]:

@@ -21,6 +21,7 @@ class EventTag(StrEnum):
     REFRESH_REPLAYED = "session:refresh:replayed"
     REFRESH_REUSED = "session:refresh:reused"
     SESSION_ENDED = "session:session:ended"
+    TOKENS_VOIDED = "session:tokens:voided"
     ORGANIZATION_SWITCHED = "session:organization:switched"
 
     USER_CREATED = "account:user:created"

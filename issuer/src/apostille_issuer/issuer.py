@@ -47,6 +47,7 @@ from apostille_issuer.sessions.rights import RightsReader
 from apostille_issuer.sessions.service import SessionService
 from apostille_issuer.sessions.store import RefreshStore
 from apostille_issuer.sessions.switching import OrganizationSwitch
+from apostille_issuer.sessions.voiding import TokenVoider
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.service import StatusService
 from apostille_issuer.storage import database_url, key_encryption_keys, prepare_data_folder
@@ -91,7 +92,6 @@ class Issuer:
         )
         self.audit = AuditTrail(self.database, clock)
         self.keys = self._keys()
-        self.key_administration = KeyAdministration(self.keys, self.database, self.audit)
         self.status = StatusService(
             self.database,
             clock,
@@ -99,11 +99,13 @@ class Issuer:
             issuer_url=settings.issuer_url,
             ttl=settings.status_ttl,
         )
+        renewer = TokenRenewer(clock, self.status.marks)
+        self.key_administration = self._key_administration(renewer)
         self.access = AccessService(
             self.database,
             clock,
             self.audit,
-            watch=TokenRenewer(clock, self.status.marks),
+            watch=renewer,
             audience=settings.audience,
             roles_per_tenant=settings.roles_per_tenant,
         )
@@ -188,6 +190,17 @@ class Issuer:
             schedule=schedule,
             check_interval=settings.key_check_interval,
         )
+
+    def _key_administration(self, renewer: TokenRenewer) -> KeyAdministration:
+        voider = TokenVoider(
+            self.database,
+            self.audit,
+            renewer=renewer,
+            marks=self.status.marks,
+            # Whoever looks that often has looked by then, and has had time to.
+            settling=self.settings.key_check_interval * 1.5,
+        )
+        return KeyAdministration(self.keys, self.database, self.audit, watch=voider)
 
     def _mailer(self) -> Mailer:
         settings = self.settings

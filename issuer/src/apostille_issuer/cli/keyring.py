@@ -103,8 +103,14 @@ async def _withdraw(issuer: Issuer, arguments: argparse.Namespace) -> list[str]:
     if arguments.refresh_secret is not None:
         await keys.withdraw_secret(arguments.refresh_secret, COMMAND_LINE)
         return [f"refresh secret {arguments.refresh_secret} is withdrawn"]
-    await keys.withdraw(arguments.kid, COMMAND_LINE)
-    return [f"{arguments.kid} is withdrawn", f"{issuer.keys.signing_kid} signs"]
+    done = await keys.withdraw(arguments.kid, COMMAND_LINE)
+    ttl = f"{issuer.settings.status_ttl.total_seconds():g} s"
+    tokens = f"the access tokens of {done.voided} session{'' if done.voided == 1 else 's'} are void"
+    return [
+        f"{arguments.kid} is withdrawn",
+        f"{issuer.keys.signing_kid} signs",
+        f"{tokens}; services know within {ttl} and a second",
+    ]
 
 
 async def _rewrap(issuer: Issuer, _: argparse.Namespace) -> list[str]:

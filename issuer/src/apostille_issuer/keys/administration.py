@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from typing import Protocol
 
 import msgspec
 from sqlalchemy import select, tuple_
@@ -15,24 +17,48 @@ from apostille_issuer.http.context import RequestContext
 from apostille_issuer.http.paging import Page, key_of, page_of
 from apostille_issuer.keys.models import SigningKey
 from apostille_issuer.keys.rewrapping import rewrap
-from apostille_issuer.keys.schemas import KeyView, Rewrapping, SecretView
+from apostille_issuer.keys.schemas import KeyView, Rewrapping, SecretView, Withdrawal
 from apostille_issuer.keys.service import KeyService
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["KeyAdministration"]
+__all__ = ["KeyAdministration", "WithdrawalWatch"]
 
 _KID = re.compile(r"[A-Za-z0-9_-]{43}")
 """A SHA-256 thumbprint (RFC 7638)."""
 
 
+class WithdrawalWatch(Protocol):
+    """Does what a withdrawn key makes necessary elsewhere."""
+
+    async def key_withdrawn(
+        self, kid: str, signed_until: datetime | None, context: RequestContext
+    ) -> int:
+        """Void what *kid* may have signed; return how many sessions that concerned.
+
+        Args:
+            kid: Of the key.
+            signed_until: When it was last used, by whichever process; ``None``
+                for a key that never signed.
+            context: Who withdrew it.
+        """
+
+
 class KeyAdministration:
     """Lists, rotates and withdraws; other processes follow within seconds."""
 
-    def __init__(self, keys: KeyService, database: Database, audit: AuditTrail) -> None:
-        """Act on *keys*, which have been started."""
+    def __init__(
+        self,
+        keys: KeyService,
+        database: Database,
+        audit: AuditTrail,
+        *,
+        watch: WithdrawalWatch,
+    ) -> None:
+        """Act on *keys*, which have been started, and tell *watch* which are withdrawn."""
         self._keys = keys
         self._database = database
         self._audit = audit
+        self._watch = watch
 
     async def page(self, *, cursor: str | None, limit: int) -> Page[KeyView]:
         """Return a page of keys, the newest first, retired ones included.
@@ -85,12 +111,14 @@ class KeyAdministration:
         await self._keys.refresh()
         return await self.get(successor)
 
-    async def withdraw(self, kid: str, context: RequestContext) -> KeyView:
+    async def withdraw(self, kid: str, context: RequestContext) -> Withdrawal:
         """Take a key that somebody else may know out of the key set at once.
 
-        Services refuse its tokens when their copy of the key set is stale,
-        this issuer within :attr:`.KeyService.check_interval`. Sessions live on: their
-        next refresh yields a token by the successor.
+        The status lists say within half a second that the key set is another
+        one, so that services drop the key when they next ask for a list; and
+        they say that every access token there is is void. Sessions live on:
+        their next refresh yields a token by the successor. Where this was
+        interrupted, withdrawing the key again finishes it.
 
         Raises:
             IssuerProblem: ``not_found``.
@@ -99,7 +127,15 @@ class KeyAdministration:
         tools = self._keys.tools
         await tools.rotation.withdraw(kid, context)
         await self._keys.refresh()
-        return await self.get(kid)
+        key = await self.get(kid)
+        voided = await self._watch.key_withdrawn(kid, self._signed_until(key), context)
+        return Withdrawal(key=key, voided=voided)
+
+    def _signed_until(self, key: KeyView) -> datetime | None:
+        """Return when the last process stopped signing with *key*, if any ever signed."""
+        if key.expires_at is None or key.activates_at > key.expires_at:
+            return None
+        return key.expires_at + self._keys.spread
 
     def secrets(self) -> tuple[SecretView, ...]:
         """Return the versions of the refresh secret, oldest first."""

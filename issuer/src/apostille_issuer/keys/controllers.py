@@ -65,8 +65,10 @@ class KeyController(Controller):
     async def withdraw_key(self, kid: Kid, keys: Keys, context: Context) -> KeyView:
         """Take a compromised key out of the key set at once, and show it.
 
-        Tokens that it signed are refused as soon as a service's copy of the
-        key set is stale. Sessions live on: their next refresh yields a token
-        by the next key.
+        Whatever it signed is refused as soon as a service next asks for a
+        status list, and so is every access token there is, if the key ever
+        signed. Sessions live on: their next refresh yields a token by the next
+        key. Answers after a few seconds, when all of this is done; sent
+        again, it finishes what was interrupted.
         """
-        return await keys.withdraw(kid, context)
+        return (await keys.withdraw(kid, context)).key

@@ -10,7 +10,7 @@ from msgspec import Struct
 from apostille_contracts.claims import Algorithm
 from apostille_issuer.keys.schedule import KeyState
 
-__all__ = ["KeyView", "Rewrapping", "RotationRequest", "SecretView"]
+__all__ = ["KeyView", "Rewrapping", "RotationRequest", "SecretView", "Withdrawal"]
 
 
 class KeyView(Struct, frozen=True, kw_only=True):
@@ -52,3 +52,11 @@ class Rewrapping(Struct, frozen=True, kw_only=True):
 
     keys: int
     secrets: int
+
+
+class Withdrawal(Struct, frozen=True, kw_only=True):
+    """What came of withdrawing a key."""
+
+    key: KeyView
+    voided: int
+    """Sessions whose access tokens are void; they live on."""

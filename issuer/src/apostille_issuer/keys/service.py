@@ -156,6 +156,11 @@ class KeyService:
         return ring
 
     @property
+    def spread(self) -> timedelta:
+        """What one process changed, every process knows this much later."""
+        return self._schedule.spread
+
+    @property
     def ring(self) -> Ring:
         """What is known of the keys at this moment.
 

@@ -1,8 +1,9 @@
-"""Voiding access tokens whose session goes on: their bearer's rights have changed."""
+"""Voiding access tokens whose session goes on: their bearer's rights, or our key, have changed."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -45,28 +46,42 @@ class TokenRenewer:
             within: The organizations in which they do; everywhere, by default.
             places: Users, each with an organization in which his rights change as well.
         """
-        living = (
-            _of(users, within, places),
-            LoginSession.revoked_at.is_(None),
-            LoginSession.expires_at > self._clock(),
-        )
-        await lock_sessions(session, *living)
-        # A session that was not refreshed for longer has no token to be voided.
-        used = (
-            *living,
+        await self._void(session, _of(users, within, places))
+
+    def with_tokens(self) -> tuple[ColumnElement[bool], ...]:
+        """Return what is true of the sessions that may have a living access token."""
+        return (
+            *self._living(),
             LoginSession.status_index.is_not(None),
+            # A session that was not refreshed for longer has no token to be voided.
             LoginSession.rotated_at > self._marks.horizon(),
         )
+
+    async def void(self, session: AsyncSession, ids: Sequence[uuid.UUID]) -> int:
+        """Void the access tokens of many sessions, and return of how many there were any.
+
+        What a refresh has just given one of them is found: it locks its session, too.
+        """
+        return await self._void(session, LoginSession.id.in_(ids))
+
+    async def _void(self, session: AsyncSession, which: ColumnElement[bool]) -> int:
+        await lock_sessions(session, which, *self._living())
+        used = (which, *self.with_tokens())
         await self._marks.revoke(
             session,
             select(LoginSession.status_list_id, LoginSession.status_index).where(*used),
         )
-        await session.execute(
+        voided = await session.scalars(
             update(LoginSession)
             .where(*used)
             .values(status_list_id=None, status_index=None)
+            .returning(LoginSession.id)
             .execution_options(synchronize_session=False)
         )
+        return len(voided.all())
+
+    def _living(self) -> tuple[ColumnElement[bool], ...]:
+        return LoginSession.revoked_at.is_(None), LoginSession.expires_at > self._clock()
 
 
 def _of(

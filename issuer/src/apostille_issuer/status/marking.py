@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Select, event, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, event, exists, insert, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_issuer.clock import Clock
@@ -46,17 +46,7 @@ class StatusMarks:
         lists = sorted(await session.scalars(select(list_id).distinct()))
         if not lists:
             return
-        touched = StatusList.id.in_(lists)
-        # In order, so that no two transactions wait for each other.
-        await session.execute(
-            select(StatusList.id).where(touched).order_by(StatusList.id).with_for_update()
-        )
-        await session.execute(
-            update(StatusList)
-            .where(touched)
-            .values(revision=StatusList.revision + 1)
-            .execution_options(synchronize_session=False)
-        )
+        await self._grow(session, StatusList.id.in_(lists))
         drop_at = literal(self._clock() + TOKENS_DIE_WITHIN, StatusEntry.drop_at.type)
         entry = exists().where(StatusEntry.list_id == list_id, StatusEntry.idx == idx)
         marks = (
@@ -66,4 +56,25 @@ class StatusMarks:
         )
         columns = ["list_id", "idx", "revision", "drop_at"]
         await session.execute(insert(StatusEntry).from_select(columns, marks))
+
+    async def renew_lists(self, session: AsyncSession) -> None:
+        """Have every process make all lists anew within half a second, though no bit was set.
+
+        For what else they say: which keys there are. Call it last in a
+        transaction, as :meth:`revoke`.
+        """
+        await self._grow(session, true())
+
+    async def _grow(self, session: AsyncSession, which: ColumnElement[bool]) -> None:
+        """Let *which* lists have changed."""
+        # In order, so that no two transactions wait for each other.
+        await session.execute(
+            select(StatusList.id).where(which).order_by(StatusList.id).with_for_update()
+        )
+        await session.execute(
+            update(StatusList)
+            .where(which)
+            .values(revision=StatusList.revision + 1)
+            .execution_options(synchronize_session=False)
+        )
         event.listen(session.sync_session, "after_commit", lambda _: self._changed(), once=True)
