@@ -10,7 +10,7 @@ import msgspec
 
 from apostille_contracts.claims import AccessTokenClaims, Status
 
-__all__ = ["bit_in", "claims_in", "header_of", "place_of"]
+__all__ = ["bit_in", "bits_in", "claims_in", "header_of", "place_of"]
 
 
 def place_of(token: str) -> tuple[int, int]:
@@ -23,11 +23,27 @@ def place_of(token: str) -> tuple[int, int]:
 
 def bit_in(list_token: str, idx: int) -> int:
     """Return the bit at *idx* of a status list token of one bit each."""
+    return _list_in(list_token)[idx // 8] >> idx % 8 & 1
+
+
+def bits_in(list_token: str) -> set[int]:
+    """Return the indexes of all bits that are set in such a token."""
+    octets = enumerate(_list_in(list_token))
+    return {
+        number * 8 + bit
+        for number, octet in octets
+        if octet
+        for bit in range(8)
+        if octet >> bit & 1
+    }
+
+
+def _list_in(list_token: str) -> bytes:
     status_list = claims_in(list_token)["status_list"]
     assert status_list["bits"] == 1
     octets = decompress(_octets(status_list["lst"]))
     assert len(octets) == 2**17 // 8
-    return octets[idx // 8] >> idx % 8 & 1
+    return octets
 
 
 def claims_in(token: str, model: Any = dict) -> Any:
