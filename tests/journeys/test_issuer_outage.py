@@ -71,6 +71,11 @@ class Service:
             states.append(self.state(token))
         return [state for state, _ in groupby(states)]
 
+    def states_for(self, token: str, seconds: float) -> list[tuple[int, int]]:
+        """Ask for so long, and return the states one after the other."""
+        over = time.monotonic() + seconds
+        return self.states_until(token, lambda _: time.monotonic() > over)
+
 
 @contextmanager
 def serving(issuer: str, log: Path) -> Iterator[Service]:
@@ -125,12 +130,8 @@ class Issuer:
 
     def end_session(self, tokens: dict[str, Any]) -> None:
         """End it by the command line, whether or not a process runs."""
-        first = self.replicas[0]
-        command = [sys.executable, "-m", "apostille_issuer", "revoke", "--session"]
-        command += [claims_in(tokens["access_token"])["sid"], "--data", str(first.log.parent)]
-        env = without_ours(first.environment)
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        session: str = claims_in(tokens["access_token"])["sid"]
+        self.replicas[0].command("revoke", "--session", session)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -158,10 +159,8 @@ def test_whichever_process_is_down_services_notice_nothing_while_the_other_is_up
         for down, ended in zip(issuer.replicas, doomed, strict=True):
             assert service.ask(ended["access_token"]).status_code == 200
             down.kill()
-            killed_at = time.monotonic()
             # Longer than a list from before could have served.
-            over = killed_at + MAX_STALENESS_SECONDS + 1
-            states = service.states_until(good, lambda _, over=over: time.monotonic() > over)
+            states = service.states_for(good, MAX_STALENESS_SECONDS + 1)
             # A request that the process was answering as it was killed may have failed.
             assert set(states) <= {FRESH, STALE}
             issuer.end_session(ended)

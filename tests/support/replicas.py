@@ -79,6 +79,18 @@ class Replica:
             return False
         return ready.is_success
 
+    def command(self, *arguments: str) -> str:
+        """Run ``apostille-issuer`` beside it, whether or not it runs; return what that printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "apostille_issuer", *arguments, "--data", str(self.log.parent)],
+            env=without_ours(self.environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def said(self) -> str:
         """Return the log."""
         return self.log.read_text(errors="replace")
