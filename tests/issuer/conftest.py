@@ -20,7 +20,7 @@ from support.postgresql import NoPostgreSQL, Server, running_server
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 

@@ -22,9 +22,9 @@ SERVER = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
 
 
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with issuer_client(quick_settings(tmp_path)) as opened:
+@pytest.fixture(scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    async with issuer_client(quick_settings(tmp_path_factory.mktemp("issuer"))) as opened:
         yield opened
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,13 +27,13 @@ OWN = {"GET /v1/me", "GET /v1/me/sessions", "GET /v1/me/notifications", "GET /v1
 """What everybody may see who has a token."""
 
 
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with issuer_client(quick_settings(tmp_path)) as opened:
+@pytest.fixture(scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    async with issuer_client(quick_settings(tmp_path_factory.mktemp("issuer"))) as opened:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def description(client: httpx.AsyncClient) -> dict[str, Any]:
     answer = await client.get("/openapi.json")
     assert answer.status_code == 200
