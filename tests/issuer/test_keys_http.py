@@ -11,9 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from apostille_contracts.problems import ProblemCode
 from apostille_issuer.cli import main
 from apostille_issuer.http.context import COMMAND_LINE
-from support.desk import Desk, bearer, open_desk, problem_of
+from apostille_issuer.issuer import Issuer
+from apostille_issuer.problems import IssuerProblem
+from support.desk import Desk, bearer, open_desk, problem_of, settings_for
 from support.issuer_process import environment
 
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "encrypted_private", "private"}
@@ -123,6 +126,36 @@ def test_a_key_that_never_was_is_not_found(desk: Desk, kid: str) -> None:
         desk.as_root("POST", f"/v1/keys/{kid}/withdraw"),
     ]
     assert [problem_of(answer, 404) for answer in answers] == ["not_found"] * 2
+
+
+def test_who_wants_nothing_that_was_kept_gets_what_the_database_says(
+    own_desk: Desk, database_url: str
+) -> None:
+    (active,) = keys_of(own_desk, state="active")
+
+    async def withdraw_elsewhere() -> None:
+        async with Issuer(settings_for(database_url), clock=own_desk.clock.now).running() as other:
+            await other.keys.tools.rotation.withdraw(active["kid"], COMMAND_LINE)
+
+    own_desk.run(withdraw_elsewhere())
+    document = own_desk.http.get("/.well-known/jwks.json", headers={"cache-control": "no-cache"})
+    assert active["kid"] not in {key["kid"] for key in document.json()["keys"]}
+    assert document.headers["cache-control"] == "public, max-age=300"
+    tag = {"if-none-match": document.headers["etag"], "cache-control": "No-Cache"}
+    assert own_desk.http.get("/.well-known/jwks.json", headers=tag).status_code == 304
+
+
+def test_keys_are_published_from_memory_while_there_is_no_database(
+    own_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = own_desk.http.get("/.well-known/jwks.json")
+
+    async def away() -> None:
+        raise IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE)
+
+    monkeypatch.setattr(own_desk.issuer.keys, "catch_up", away)
+    asked = own_desk.http.get("/.well-known/jwks.json", headers={"cache-control": "no-cache"})
+    assert (asked.status_code, asked.content) == (200, before.content)
 
 
 # The command line.

@@ -14,6 +14,7 @@ import pytest
 from apostille import StaticKeys, Verifier
 from apostille.errors import RevokedToken
 from apostille.status import StaticStatus
+from apostille_contracts.key_sets import key_set_thumbprint
 from apostille_issuer.http.context import COMMAND_LINE
 from support.desk import OTHER_PASSWORD, PASSWORD, Desk, Person, bearer, problem_of
 from support.lists import bit_in, claims_in, header_of, place_of
@@ -77,7 +78,8 @@ def test_a_list_is_a_signed_token_of_its_own_kind(desk: Desk) -> None:
     assert claims["ttl"] == 10
     assert claims["exp"] - claims["iat"] == 3_600
     assert claims["iat"] <= int(desk.clock.time())
-    assert claims.keys() == {"sub", "iat", "exp", "ttl", "status_list"}
+    assert claims.keys() == {"sub", "iat", "exp", "ttl", "status_list", "key_set"}
+    assert claims["key_set"] == key_set_thumbprint(keys)
 
 
 def test_an_access_token_of_the_issuer_is_no_list_and_a_list_no_access_token(desk: Desk) -> None:

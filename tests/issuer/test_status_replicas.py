@@ -8,23 +8,26 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
 from apostille.clock import ManualClock
 from apostille.errors import RevokedToken
+from apostille_contracts.key_sets import key_set_thumbprint
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.accounts.schemas import UserDraft
 from apostille_issuer.db.engine import Database
 from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.sessions import voiding
 from apostille_issuer.sessions.schemas import LoginRequest, TokenSet
 from apostille_issuer.status import service as module
 from apostille_issuer.status.board import StatusBoard
 from apostille_issuer.status.guard import OwnVerifier
 from support.desk import PASSWORD, settings_for
-from support.lists import bit_in, place_of
+from support.lists import bit_in, claims_in, header_of, place_of
 from support.policy import refused, scalar, statements
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +56,11 @@ class Replica:
 
     async def logout(self, tokens: TokenSet) -> None:
         await self.issuer.sessions.end_by_token(tokens.refresh_token, WHERE)
+
+    async def states(self) -> dict[str, str]:
+        """Return one key of each state there is."""
+        page = await self.issuer.key_administration.page(cursor=None, limit=10)
+        return {key.state.value: key.kid for key in page.items}
 
     async def revoked(self, tokens: TokenSet) -> bool:
         list_id, idx = place_of(tokens.access_token)
@@ -114,6 +122,7 @@ async def test_within_half_a_second_nobody_asks_the_database(replicas: list[Repl
     here, _ = replicas
     tokens = await here.login()
     await here.guard.verify(tokens.access_token)
+    await here.revoked(tokens)
     with statements(here.issuer.database) as seen:
         for _ in range(10):
             await here.guard.verify(tokens.access_token)
@@ -146,7 +155,7 @@ async def test_what_was_added_is_read_and_not_the_rest(replicas: list[Replica]) 
     there.now += 0.5
     with statements(there.issuer.database) as seen:
         assert await there.revoked(second)
-    assert len(seen) == 2
+    assert len(seen) == 4  # two of the lists, two of the keys
     assert await there.revoked(first)
 
 
@@ -302,3 +311,66 @@ async def test_sweeping_goes_on_after_a_failure(
 
 async def test_a_board_alone_knows_no_list(database: Database, clock: ManualClock) -> None:
     assert await StatusBoard(database, clock.now).lists() == {}
+
+
+# Which keys there are.
+
+
+async def key_set_of(replica: Replica, tokens: TokenSet) -> str:
+    list_id, _ = place_of(tokens.access_token)
+    document = await replica.issuer.status.document(list_id)
+    said: str = claims_in(document.token)["key_set"]
+    return said
+
+
+def published_by(replica: Replica) -> str:
+    return key_set_thumbprint(msgspec.json.decode(replica.issuer.keys.jwks())["keys"])
+
+
+@pytest.mark.parametrize("state", ["active", "next"])
+async def test_what_keys_there_are_is_said_at_once_and_by_the_other_half_a_second_later(
+    replicas: list[Replica], state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_time(_: float) -> None: ...
+
+    monkeypatch.setattr(voiding, "sleep", no_time)
+    here, there = replicas
+    tokens = await here.login()
+    before = [await key_set_of(each, tokens) for each in replicas]
+    tags = [(await each.issuer.status.document(1))._etag for each in replicas]
+    assert before == [published_by(here)] * 2
+    assert tags[0] == tags[1]
+    states = await here.states()
+    await here.issuer.key_administration.withdraw(states[state], COMMAND_LINE)
+    after = await key_set_of(here, tokens)
+    assert after == published_by(here) != before[0]
+    there.now = 0.499
+    assert await key_set_of(there, tokens) == before[0]
+    there.now = 0.5
+    assert await key_set_of(there, tokens) == after
+    list_token = (await there.issuer.status.document(1)).token
+    assert header_of(list_token)["kid"] == here.issuer.keys.signing_kid
+    now = [(await each.issuer.status.document(1))._etag for each in replicas]
+    assert now[0] == now[1] != tags[0]
+
+
+async def test_a_rotation_is_said_as_soon_as_a_replica_knows_of_it(
+    replicas: list[Replica], clock: ManualClock
+) -> None:
+    here, there = replicas
+    tokens = await here.login()
+    before = await key_set_of(there, tokens)
+    clock.advance(timedelta(minutes=11))
+    await here.issuer.key_administration.rotate(COMMAND_LINE)
+    assert await key_set_of(here, tokens) == published_by(here) != before
+    await there.issuer.keys.tend()
+    there.issuer.status._board.changed()
+    assert there.issuer.status.get("/status-lists/1") is None
+    assert await key_set_of(there, tokens) == published_by(here)
+
+
+async def test_callers_at_once_come_to_two_looks_at_the_keys(replicas: list[Replica]) -> None:
+    here, _ = replicas
+    with statements(here.issuer.database) as seen:
+        await asyncio.gather(*(here.issuer.keys.catch_up() for _ in range(50)))
+    assert len(seen) <= 4

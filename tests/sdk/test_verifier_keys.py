@@ -69,8 +69,12 @@ def test_the_request_says_what_it_wants_and_nothing_of_us(
     make: Make, server: IssuerServer, token: Token
 ) -> None:
     make().verify(token())
+    usual = {"accept", "accept-encoding", "user-agent", "host"}
+    metadata, keys = server.request_headers
+    assert metadata.keys() == usual
+    assert keys.keys() == {*usual, "cache-control"}
+    assert keys["cache-control"] == "no-cache"
     for headers in server.request_headers:
-        assert headers.keys() == {"accept", "accept-encoding", "user-agent", "host"}
         assert headers["accept-encoding"] == "identity"
 
 

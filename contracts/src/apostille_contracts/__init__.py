@@ -7,6 +7,7 @@ dependency. Modules:
 - :mod:`apostille_contracts.permissions`: grammar, matching and algebra of permissions.
 - :mod:`apostille_contracts.problems`: stable error codes and the problem document.
 - :mod:`apostille_contracts.events`: stable tags of security events.
+- :mod:`apostille_contracts.key_sets`: what names a whole key set, in status lists.
 - :mod:`apostille_contracts.manifest`: what a service declares about its permissions.
 - :mod:`apostille_contracts.vectors`: the form of the golden vectors.
 - :mod:`apostille_contracts.schemas`: JSON Schemas of all of these.

@@ -49,7 +49,8 @@ class Discovery:
         now = self._options.clock.monotonic()
         if self._jwks_uri is None or now >= self._found_at + METADATA_FRESH_SECONDS:
             self._jwks_uri, self._found_at = (yield from self._locate()), now
-        answer = yield Request(self._jwks_uri)
+        # A key that was withdrawn must not come back out of a cache.
+        answer = yield Request(self._jwks_uri, anew=True)
         document = body_of(answer, _JSON_TYPE)
         try:
             keyring = read_key_set(document)

@@ -26,6 +26,8 @@ def headers_of(request: Request) -> Headers:
     ]
     if request.known_etag:
         headers.append((b"if-none-match", request.known_etag.encode("latin-1")))
+    if request.anew:
+        headers.append((b"cache-control", b"no-cache"))
     return headers
 
 

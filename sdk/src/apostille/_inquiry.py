@@ -36,6 +36,8 @@ class Request(NamedTuple):
     accept: bytes = b"application/json, application/jwk-set+json"
     known_etag: str = ""
     """Entity tag of what is at hand; 304 says it is still that (RFC 9110 section 13.1.2)."""
+    anew: bool = False
+    """Whether no cache on the way may answer without asking (RFC 9111 section 5.2.1.4)."""
 
 
 class Answer(NamedTuple):

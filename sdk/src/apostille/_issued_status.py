@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from apostille_contracts.key_sets import KEY_SET_CLAIM
+
 from ._signing import SigningKey, b64url
 from ._token import split
 from .errors import ConfigurationError, InvalidToken
@@ -62,8 +64,11 @@ class IssuedStatus:
             self._lists[uri][index >> 3] |= 1 << (index & 7)
         return bool(places)
 
-    def signed(self, uri: str, key: SigningKey, issued: int) -> bytes | None:
-        """Return the list at *uri* as a token (section 5.1), if there is one."""
+    def signed(self, uri: str, key: SigningKey, issued: int, key_set: str) -> bytes | None:
+        """Return the list at *uri* as a token (section 5.1), if there is one.
+
+        *key_set* names the keys there are.
+        """
         octets = self._lists.get(uri)
         if octets is None:
             return None
@@ -73,6 +78,7 @@ class IssuedStatus:
             "iat": issued,
             "exp": issued + LIFETIME_SECONDS,
             "ttl": TTL_SECONDS,
+            KEY_SET_CLAIM: key_set,
             "status_list": {"bits": 1, "lst": b64url(zlib.compress(octets, 9))},
         }
         return key.token(header, claims).encode()

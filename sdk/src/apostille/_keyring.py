@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from apostille_contracts.key_sets import key_set_thumbprint
+
 from ._json import Malformed, decode_text, load
 from ._jwk import UnusableKey, VerificationKey, parse_key
 
@@ -22,14 +24,21 @@ class Keyring:
     Args:
         keys: Usable keys with distinct key ids.
         faults: Why other keys of the set were left out, for the operator.
+        thumbprint: Of the whole set, those left out included.
     """
 
-    __slots__ = ("_identity", "faults", "keys")
+    __slots__ = ("_identity", "faults", "keys", "thumbprint")
 
-    def __init__(self, keys: Mapping[str, VerificationKey], faults: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, VerificationKey],
+        faults: tuple[str, ...] = (),
+        thumbprint: str = "",
+    ) -> None:
         """Hold *keys*."""
         self.keys: Mapping[str, VerificationKey] = MappingProxyType(dict(keys))
         self.faults = faults
+        self.thumbprint = thumbprint
         self._identity = frozenset(key.identity for key in keys.values())
 
     def __len__(self) -> int:
@@ -83,7 +92,7 @@ def read_key_set(document: bytes) -> Keyring:
             faults.append(f"keys[{position}]: {fault}")
         else:
             keys[key.kid] = key
-    return Keyring(keys, tuple(faults))
+    return Keyring(keys, tuple(faults), key_set_thumbprint(listed))
 
 
 def _kid(jwk: object) -> str | None:

@@ -95,6 +95,8 @@ class SignedStatusList:
     """``exp`` in seconds since the epoch; infinite if absent."""
     ttl: float | None
     """For how many seconds the issuer says it may be used before it is asked for anew."""
+    key_set: str | None = None
+    """What names the issuer's keys (:mod:`apostille_contracts.key_sets`), if it says so."""
 
 
 class _Statuses(msgspec.Struct, frozen=True, gc=False):
@@ -110,9 +112,14 @@ class _Claims(msgspec.Struct, frozen=True, gc=False):
     status_list: _Statuses
     exp: _Seconds | UnsetType = UNSET
     ttl: _Positive | UnsetType = UNSET
+    key_set: msgspec.Raw = msgspec.Raw()
+    """Of another issuer it may be anything."""
 
 
 _DECODER = msgspec.json.Decoder(_Claims)
+
+_Thumbprint = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{43}\Z")]
+_KEY_SET = msgspec.json.Decoder(_Thumbprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,7 @@ class StatusListPolicy:
             raise FetchFailed(FetchFailure.WRONG_CONTENT)
         statuses = unpack(claims.status_list.bits, claims.status_list.lst)
         ttl = None if claims.ttl is UNSET else float(claims.ttl)
-        return SignedStatusList(statuses, key, expires, ttl)
+        return SignedStatusList(statuses, key, expires, ttl, _key_set_in(claims))
 
     def _verified(self, document: bytes, keyring: Keyring) -> tuple[VerificationKey, bytes]:
         """Return the key that signed *document*, and the payload it signed."""
@@ -178,6 +185,18 @@ class StatusListPolicy:
         except BadSignature:
             raise FetchFailed(FetchFailure.UNTRUSTED) from None
         return key, parts.payload
+
+
+def _key_set_in(claims: _Claims) -> str | None:
+    """Return what names the issuer's keys, if *claims* do.
+
+    A private claim: where it is not what Apostille's issuer writes, it is
+    somebody else's, and as good as absent. The list is no worse for it.
+    """
+    try:
+        return _KEY_SET.decode(claims.key_set)
+    except msgspec.DecodeError:
+        return None
 
 
 def unpack(bits: Bits, lst: str) -> StatusList:

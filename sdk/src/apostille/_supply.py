@@ -6,11 +6,18 @@ is further true:
 - Key ids nobody knows are asked for no sooner than one cooldown after the
   start of the last attempt, whatever became of it.
 - A key id that a successful fetch did not bring is remembered as unknown.
+- A status list says which key set is in force. If that is not the one at hand,
+  it is fetched at once, whatever was asked lately: who wants to keep us from
+  asking can have the cooldown of unknown key ids run all the time, but cannot
+  sign a list. For the same key set once per cooldown, for different ones
+  :data:`MAX_NAMED_SETS` times: an issuer that is wrong about its keys is not
+  asked more often. Until the fetch has ended the keys count as stale.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
@@ -33,6 +40,9 @@ REFRESH_AHEAD = 0.8
 
 MAX_UNKNOWN_KIDS = 1024
 """Most key ids remembered as unknown."""
+
+MAX_NAMED_SETS = 4
+"""Most key sets that are asked for in one cooldown because a status list names them."""
 
 
 class FetchedKeySet(NamedTuple):
@@ -66,6 +76,14 @@ class KeySupply(Protocol):
         Raises:
             UnknownKey: The issuer has been asked recently, and has no such key.
             KeysUnavailable: It could not be asked.
+        """
+
+    def heed(self, key_set: str, now: float) -> None:
+        """Have the keys fetched if they are not the set that *key_set* names.
+
+        Args:
+            key_set: Out of a status list whose signature has been checked.
+            now: Monotonic seconds.
         """
 
     def health(self, now: float) -> Health:
@@ -110,6 +128,9 @@ class GivenKeys:
         del kid, now, waited
         raise UnknownKey
 
+    def heed(self, key_set: str, now: float) -> None:
+        """Return: whoever gives the keys knows which are in force."""
+
     def health(self, now: float) -> Health:
         """Return that the keys are fresh, if there are any."""
         del now
@@ -131,7 +152,7 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
         emit: Takes events.
     """
 
-    __slots__ = ("_cooldown_told", "_unknown")
+    __slots__ = ("_cooldown_told", "_named", "_named_at", "_unknown")
 
     FAILED = EventTag.KEYS_FAILED
     STALE = EventTag.KEYS_STALE
@@ -143,6 +164,8 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
         super().__init__(Snapshot.empty(), inquiry, options, spawn, emit)
         self._cooldown_told = False
         self._unknown: dict[str, float] = {}
+        self._named: str | None = None
+        self._named_at: dict[str, float] = {}
 
     def seek(self, kid: str, now: float, waited: Attempt | None) -> Attempt:
         """Ask for the key *kid*, or refuse to; see :class:`KeySupply`."""
@@ -171,6 +194,14 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
         if failure is None:
             raise UnknownKey
         raise KeysUnavailable(retry_after)
+
+    def heed(self, key_set: str, now: float) -> None:
+        """Have the keys fetched if they are another set; see :class:`KeySupply`."""
+        with self._lock:
+            self._named = key_set
+            started = self._start_for_named(now)
+        if started is not None:
+            self._spawn(started)
 
     def health(self, now: float) -> Health:
         """Return how good the keys are at *now*."""
@@ -206,7 +237,11 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
                 self.snapshot = Snapshot.empty()
                 attempt.outcome = Outcome.FAILED
             duration = self._since_start()
+            # It may have been asked before a list said that there are others.
+            started = self._start_for_named(self._options.clock.monotonic())
         attempt.done.set_result(None)
+        if started is not None:
+            self._spawn(started)
         counts = {"keys": len(keyring), "skipped": len(keyring.faults), "duration": duration}
         if keyring:
             self._report(EventTag.KEYS_REFRESHED, **counts)
@@ -225,6 +260,29 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
         self._cooldown_told = False
         return super()._start(now)
 
+    def _start_for_named(self, now: float) -> Attempt | None:
+        """Start a fetch if a list has named another set, and that may be asked for."""
+        named = self._named
+        if named is None or named == self.snapshot.keyring.thumbprint:
+            self._named = None
+            return None
+        if self._closed or self._in_flight is not None:
+            return None  # what is in flight ends here again
+        lately = now - self._cooldown()
+        self._named_at = {name: at for name, at in self._named_at.items() if at > lately}
+        if named in self._named_at or len(self._named_at) >= MAX_NAMED_SETS:
+            return None
+        self._named_at[named] = now
+        # Stale: callers wait, so that nobody is let in by a key that has been withdrawn.
+        held = self.snapshot
+        self.snapshot = replace(
+            held,
+            refresh_at=min(held.refresh_at, now),
+            fresh_until=min(held.fresh_until, now),
+            recheck_at=min(held.recheck_at, now),
+        )
+        return self._start(now)
+
     def _remember_unknown(self, kid: str, now: float) -> None:
         if len(self._unknown) >= MAX_UNKNOWN_KIDS:
             del self._unknown[next(iter(self._unknown))]
@@ -241,7 +299,7 @@ class FetchedKeys(Fetched[Snapshot, FetchedKeySet]):
         asked_at = self._last_start
         same = old.asked_at > -math.inf and fetched.keyring == old.keyring
         return Snapshot(
-            keyring=old.keyring if same else fetched.keyring,
+            keyring=fetched.keyring,
             tokens=old.tokens if same else TokenCache(options.cache_size),
             headers=old.headers if same else HeaderCache(),
             asked_at=asked_at,

@@ -33,6 +33,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from apostille_contracts.claims import ACCESS_TOKEN_TYPE, Algorithm
+from apostille_contracts.key_sets import key_set_thumbprint
 from apostille_contracts.permissions import InvalidGrant, parse_grant
 
 from ._async import AsyncVerifier
@@ -355,7 +356,8 @@ class LocalIssuer:
         if path == _JWKS_PATH:
             return Document("application/jwk-set+json", compact_json(self.jwks()))
         issued = int(self._now().timestamp())
-        token = self._sessions.signed(self.issuer + path, self._keys[0], issued)
+        key_set = key_set_thumbprint(self.jwks()["keys"])
+        token = self._sessions.signed(self.issuer + path, self._keys[0], issued, key_set)
         return None if token is None else Document("application/statuslist+jwt", token)
 
     def _now(self) -> datetime:

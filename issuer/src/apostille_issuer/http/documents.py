@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from litestar.response.base import ASGIResponse
-from litestar.types import Scope
+from litestar.types import ASGIApp, Scope
 
 __all__ = ["Document", "Documents", "PublicDocument", "names_tag"]
 
@@ -16,7 +16,7 @@ __all__ = ["Document", "Documents", "PublicDocument", "names_tag"]
 class Document(Protocol):
     """What is answered from memory."""
 
-    def answer(self, scope: Scope) -> ASGIResponse:
+    def answer(self, scope: Scope) -> ASGIApp:
         """Return the answer to a request for it."""
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy import select
 
 from apostille_contracts.claims import Algorithm
+from apostille_contracts.key_sets import key_set_thumbprint
 from apostille_issuer.db.engine import Database
 from apostille_issuer.keys.encryption import KeyEncryptionKeys
 from apostille_issuer.keys.models import Secret, SigningKey
@@ -37,6 +38,8 @@ class Ring(Struct, frozen=True, kw_only=True):
     macs: tuple[bytes, ...]
     """Refresh secrets that are accepted; the first makes new tokens."""
     jwks: bytes
+    key_set: str
+    """What names the keys in it (:mod:`apostille_contracts.key_sets`)."""
     keys: tuple[KeyStanding, ...]
     """All that are not retired."""
     secrets: tuple[tuple[int, datetime], ...]
@@ -95,6 +98,7 @@ class RingReader:
             signers=await self._open_signers(rows, faults),
             macs=self._open_secrets(secrets, making, faults),
             jwks=_key_set(rows),
+            key_set=key_set_thumbprint(row.public_jwk for row in rows),
             keys=keys,
             secrets=versions,
             making=making,

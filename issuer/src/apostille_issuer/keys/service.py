@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -85,6 +86,7 @@ class KeyService:
         self._ring: Ring | None = None
         self._signer: TokenSigner | None = None
         self._reading = asyncio.Lock()
+        self._read_at = float("-inf")
         self.static_keys = StaticKeys({"keys": []})
         """The public keys, for a verifier in this process."""
 
@@ -148,11 +150,29 @@ class KeyService:
         """
         tools = self.tools
         async with self._reading:  # so that what was read first is not what stays
-            ring = await tools.reader.read(self._ring, self._clock())
-            if self._ring is None or ring.jwks is not self._ring.jwks:
-                self.static_keys.replace(ring.jwks)
-            self._ring = ring
-            self._signer = ring.signers.get(self.algorithm) or _any(ring)
+            return await self._read(tools.reader)
+
+    async def catch_up(self) -> None:
+        """Know what was in the database when this was called, or later.
+
+        Any number of callers at once come to two looks at most.
+
+        Raises:
+            IssuerProblem: ``database_unavailable``; ``keys_unavailable`` before
+                :meth:`start`.
+        """
+        tools, called_at = self.tools, time.monotonic()
+        async with self._reading:
+            if self._read_at <= called_at:  # and not while we waited
+                await self._read(tools.reader)
+
+    async def _read(self, reader: RingReader) -> Ring:
+        began = time.monotonic()
+        ring = await reader.read(self._ring, self._clock())
+        if self._ring is None or ring.jwks is not self._ring.jwks:
+            self.static_keys.replace(ring.jwks)
+        self._ring, self._read_at = ring, began
+        self._signer = ring.signers.get(self.algorithm) or _any(ring)
         return ring
 
     @property

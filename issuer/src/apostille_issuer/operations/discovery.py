@@ -5,6 +5,7 @@ See: RFC 7517 section 5; RFC 8414 sections 2 and 3.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,15 +13,16 @@ import msgspec
 from litestar import Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
-from litestar.types import Scope
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from apostille_adapters.litestar import EXCLUDE_FROM_AUTH
 from apostille_contracts.claims import ALGORITHMS
 from apostille_issuer.clients.service import TOKEN_PATH
 from apostille_issuer.http.answers import NOT_MODIFIED
-from apostille_issuer.http.documents import PublicDocument
+from apostille_issuer.http.documents import Document, PublicDocument
 from apostille_issuer.keys.service import KeyService
+from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.settings import Settings
 from apostille_issuer.status.schemas import LISTS_PATH
 
@@ -64,6 +66,33 @@ class ServerMetadata(Struct, frozen=True, kw_only=True):
     """Names all status lists (draft-ietf-oauth-status-list section 9.1)."""
 
 
+class KeySetDocument:
+    """The key set, from memory, or from the database for who does not want what is kept.
+
+    Verifiers that have just been told by a status list that there are other
+    keys say ``Cache-Control: no-cache`` (RFC 9111 section 5.2.1.4). This
+    process may not know of them yet.
+    """
+
+    def __init__(self, document: PublicDocument, keys: KeyService) -> None:
+        """Take the document in memory, and who brings it up to date."""
+        self._document = document
+        self._keys = keys
+
+    def answer(self, scope: Scope) -> ASGIApp:
+        """Return the document, or 304 for who has it already."""
+        for name, value in scope["headers"]:
+            if name == b"cache-control" and b"no-cache" in value.lower():
+                return self._answer_anew
+        return self._document.answer(scope)
+
+    async def _answer_anew(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Without the database nobody has changed anything: what is known is right.
+        with suppress(IssuerProblem):
+            await self._keys.catch_up()
+        await self._document.answer(scope)(scope, receive, send)
+
+
 class Discovery:
     """The public documents of one issuer."""
 
@@ -81,6 +110,7 @@ class Discovery:
                 status_list_aggregation_endpoint=f"{issuer}{LISTS_PATH}",
             )
         )
+        self._keys = keys
         self._metadata_paths = _metadata_paths(issuer)
         self._key_set = PublicDocument(
             keys.jwks, media_type="application/jwk-set+json", max_age=settings.jwks_max_age
@@ -89,9 +119,10 @@ class Discovery:
             lambda: metadata, media_type="application/json", max_age=settings.jwks_max_age
         )
 
-    def documents(self) -> dict[str, PublicDocument]:
+    def documents(self) -> dict[str, Document]:
         """Return path and document, for whoever answers before routing."""
-        return {JWKS_PATH: self._key_set, **dict.fromkeys(self._metadata_paths, self._metadata)}
+        fresh = KeySetDocument(self._key_set, self._keys)
+        return {JWKS_PATH: fresh, **dict.fromkeys(self._metadata_paths, self._metadata)}
 
     def routes(self) -> Router:
         """Return the same as routes, which describe the documents."""

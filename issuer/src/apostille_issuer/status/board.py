@@ -20,7 +20,11 @@ from apostille_issuer.status.models import StatusEntry, StatusList
 __all__ = ["PERIOD", "Posted", "StatusBoard"]
 
 LOOK_AGAIN_SECONDS: Final = 0.5
-"""How old may be what we know before the database is asked."""
+"""How old may be what we know before the database is asked.
+
+Half of the second that services have beyond ``ttl``: see the SDK's
+``PATIENCE_SECONDS``, which is what they take of the other half.
+"""
 
 PERIOD: Final = timedelta(minutes=30)
 """All bits are read anew in each period, which leaves out those that were dropped."""

@@ -29,14 +29,15 @@ class _Published(Struct, frozen=True):
 
     posted: Posted
     kid: str
+    key_set: str
     document: ListDocument
 
 
 class StatusPublisher:
     """Answers for every list; signs one when it is asked for and is not as it was.
 
-    That is when bits were set, when a period begins, and when another key
-    signs: what a withdrawn key has signed is not handed out again.
+    That is when bits were set, when a period begins, and when there are other
+    keys: what a withdrawn key has signed is not handed out again.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class StatusPublisher:
         if list_id is None or lists is None:
             return None
         published = self._published[list_id]
-        good = published.posted is lists.get(list_id) and published.kid == self._keys.signing_kid
+        good = published.posted is lists.get(list_id) and self._of_these_keys(published)
         return published.document if good else None
 
     async def document(self, list_id: int) -> ListDocument:
@@ -89,15 +90,22 @@ class StatusPublisher:
         posted = (await self._board.lists()).get(list_id)
         if posted is None:
             raise IssuerProblem(ProblemCode.NOT_FOUND)
-        kid = self._keys.signing_kid
         published = self._published.get(list_id)
-        if published is None or published.posted is not posted or published.kid != kid:
-            document = await self._sign(list_id, posted, kid)
-            published = self._published[list_id] = _Published(posted, kid, document)
+        if published is None or published.posted is not posted:
+            # Whoever withdraws a key has the lists change: so it is known here as soon.
+            await self._keys.catch_up()
+            published = None
+        if published is None or not self._of_these_keys(published):
+            published = self._published[list_id] = await self._sign(list_id, posted)
             self._numbers[f"{LISTS_PATH}/{list_id}"] = list_id
         return published.document
 
-    async def _sign(self, list_id: int, posted: Posted, kid: str) -> ListDocument:
+    def _of_these_keys(self, published: _Published) -> bool:
+        keys = self._keys
+        return published.kid == keys.signing_kid and published.key_set == keys.ring.key_set
+
+    async def _sign(self, list_id: int, posted: Posted) -> _Published:
+        kid, key_set = self._keys.signing_kid, self._keys.ring.key_set
         issued = int(self._clock().timestamp())
         claims = StatusListClaims(
             sub=list_uri(self._issuer_url, list_id),
@@ -105,7 +113,8 @@ class StatusPublisher:
             exp=issued + int(LIFETIME.total_seconds()),
             ttl=self._ttl_seconds,
             status_list=EncodedList(1, posted.bits.encoded()),
+            key_set=key_set,
         )
         token = await self._keys.sign(_encoder.encode(claims), typ="statuslist+jwt")
-        state = (list_id, posted.revision, posted.period, kid, self._ttl_seconds)
-        return ListDocument(token, " ".join(map(str, state)))
+        state = (list_id, posted.revision, posted.period, kid, key_set, self._ttl_seconds)
+        return _Published(posted, kid, key_set, ListDocument(token, " ".join(map(str, state))))

@@ -53,6 +53,8 @@ class StatusListClaims(Struct, frozen=True, kw_only=True):
     ttl: int
     """Seconds after which it is to be asked for again."""
     status_list: EncodedList
+    key_set: str
+    """What names the keys in force (:data:`.KEY_SET_CLAIM`)."""
 
 
 class Aggregation(Struct, frozen=True):
