@@ -2,7 +2,7 @@
 
 Reads lines of tokens with spaces between; says ``accepted`` when all of a line
 have been verified, and then a line of JSON for each as it refuses it: its place
-in the line, when that was, how often status lists have been fetched so far,
+in the line, when that was and by which code, how often status lists have been fetched so far,
 and for how many seconds it has verified tokens.
 """
 
@@ -13,7 +13,7 @@ import sys
 import time
 
 from apostille import Verifier
-from apostille.errors import RevokedToken
+from apostille.errors import InvalidToken
 from apostille.events import Event, EventTag
 
 PAUSE_SECONDS = 0.02
@@ -40,9 +40,10 @@ class Service:
             for place, token in list(left.items()):
                 try:
                     self._verifier.verify(token)
-                except RevokedToken:
+                except InvalidToken as refusal:
                     del left[place]
-                    print(json.dumps(self._report(place)), flush=True)  # noqa: T201 - the same
+                    report = {**self._report(place), "code": refusal.code}
+                    print(json.dumps(report), flush=True)  # noqa: T201 - the same
             time.sleep(PAUSE_SECONDS)
 
     def _report(self, place: int) -> dict[str, float]:
