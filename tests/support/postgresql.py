@@ -17,13 +17,13 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 from sqlalchemy import URL, make_url
 
 __all__ = ["NoPostgreSQL", "Server", "running_server"]
@@ -49,6 +49,7 @@ class Server:
         self._url = make_url(url)
         self._owner = self._make_owner()
         self._spare: dict[str, list[str]] = {}
+        self._templates: dict[str, dict[str, str]] = {}
 
     @contextmanager
     def borrowed(self, template: str) -> Iterator[str]:
@@ -65,24 +66,33 @@ class Server:
 
     def _restore(self, url: str, template: str) -> None:
         """Make the rows of the database at *url* those of *template*."""
-        with psycopg.connect(
-            **connect_arguments(self._url.set(database=template)), autocommit=True
-        ) as source:
-            rows = {table: _rows(source, table) for table in _tables(source)}
+        rows = self._rows_of(template)
         within = self._url.set(database=make_url(url).database)
         with psycopg.connect(**connect_arguments(within)) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            tables = SQL(", ").join(map(Identifier, rows))
-            connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(tables))
+            # Each table costs files, whether there is anything in it or not.
+            if filled := _filled(connection, rows):
+                tables = SQL(", ").join(map(Identifier, filled))
+                connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(tables))
             for table, found in rows.items():
                 if found != "[]":
                     statement = SQL(
                         "INSERT INTO {0} SELECT * FROM json_populate_recordset(NULL::{0}, %s)"
                     )
                     connection.execute(statement.format(Identifier(table)), [found])
+
+    def _rows_of(self, template: str) -> dict[str, str]:
+        """Return what each table of *template* holds, as JSON; nobody changes a template."""
+        if template not in self._templates:
+            within = self._url.set(database=template)
+            with psycopg.connect(**connect_arguments(within), autocommit=True) as source:
+                self._templates[template] = {
+                    table: _rows(source, table) for table in _tables(source)
+                }
+        return self._templates[template]
 
     def create_database(self, template: str | None = None) -> str:
         """Return the URL of a new database, empty or a copy of *template*."""
@@ -121,6 +131,13 @@ class Server:
 def _tables(connection: psycopg.Connection) -> list[str]:
     found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     return [name for (name,) in found]
+
+
+def _filled(connection: psycopg.Connection, tables: Iterable[str]) -> list[str]:
+    """Return those of *tables* that hold anything."""
+    each = SQL("SELECT {} AS name WHERE EXISTS (SELECT FROM {})")
+    asked = SQL(" UNION ALL ").join(each.format(Literal(t), Identifier(t)) for t in tables)
+    return [str(name) for (name,) in connection.execute(asked)]
 
 
 def _rows(connection: psycopg.Connection, table: str) -> str:
