@@ -72,7 +72,7 @@ async def broken() -> None:
     raise RuntimeError("hunter2 is the password")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = IssuerApplication(
         Settings(max_body_bytes=LIMIT),
