@@ -7,13 +7,14 @@ import asyncio
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apostille_issuer.app import create_app
 from apostille_issuer.cli import keyring
 from apostille_issuer.environment import VARIABLES
-from apostille_issuer.keys.pairs import KeyPair
+from apostille_issuer.keys.pairs import KeyPair, KeySource
 from apostille_issuer.keys.signers import Signer
 from apostille_issuer.settings import Settings
 from support.readme import blocks
@@ -60,11 +61,17 @@ def test_every_route_is_one() -> None:
 
 
 def test_the_signer_of_the_guide_is_one() -> None:
-    (block,) = [block for block in blocks(GUIDE) if block.language == "python"]
-    names: dict[str, type[Signer]] = {}
-    exec(compile(block.text, GUIDE, "exec"), names)
-    signer = names["RemoteSigner"]("kid", "ES256", "keys/1")  # type: ignore[call-arg]
+    names: dict[str, Any] = {}
+    for block in blocks(GUIDE):
+        if block.language == "python":
+            exec(compile(block.text, GUIDE, "exec"), names)
+    source: KeySource = names["RemoteKeys"]()
+    signer: Signer = asyncio.run(source.signer("kid", "ES256", b"keys/1"))
     assert (signer.kid, signer.algorithm) == ("kid", "ES256")
     with pytest.raises(NotImplementedError):
         asyncio.run(signer.sign(b"message"))
+    with pytest.raises(NotImplementedError):
+        asyncio.run(source.make("ES256"))
+    create_app(Settings(), key_source=source)
+    assert callable(names["main"])
     assert "kid" in KeyPair.__struct_fields__

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
+from apostille import StaticKeys, Verifier
 from apostille.clock import ManualClock
+from apostille.status import UnsafeNoStatus
 from apostille_contracts.claims import Algorithm
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.http.context import COMMAND_LINE
 from apostille_issuer.keys.pairs import KeyPair, make_key_pair
 from apostille_issuer.keys.schemas import KeyView
 from apostille_issuer.keys.signers import LocalSigner
-from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.problems import IssuerProblem, StartupError
+from support.desk import bearer, open_desk
 from support.keys import ENCRYPTION, SCHEDULE, Replica, signer_of
+from support.lists import bit_in, header_of, place_of
 
 pytestmark = [
     pytest.mark.anyio,
@@ -120,6 +126,51 @@ async def test_a_key_may_be_kept_elsewhere(database_url: str, clock: ManualClock
     assert elsewhere.signatures == 1
     assert len(elsewhere.private) == 3
     await issuer.database.close()
+
+
+def test_an_issuer_whose_keys_are_kept_elsewhere(database_url: str) -> None:
+    """Login, refresh, rotation, withdrawal and lists, over HTTP; services see no difference."""
+    elsewhere = Elsewhere()
+    with open_desk(
+        database_url, key_source=elsewhere, key_check_interval=timedelta(milliseconds=100)
+    ) as desk:
+        issuer = desk.issuer.settings.issuer_url
+
+        def verified(tokens: dict[str, Any]) -> str:
+            keys = StaticKeys(desk.http.get("/.well-known/jwks.json").content)
+            with Verifier(
+                issuer, audience="apostille", keys=keys, status=UnsafeNoStatus(), clock=desk.clock
+            ) as verifier:
+                assert verifier.verify(tokens["access_token"]).subject
+            return str(header_of(tokens["access_token"])["kid"])
+
+        tokens = desk.tokens("root@example.com")
+        first = verified(tokens)
+        assert desk.http.get("/v1/me", headers=bearer(tokens)).status_code == 200
+        desk.clock.advance(timedelta(minutes=11))
+        rotated = desk.as_root("POST", "/v1/keys/rotate", json={})
+        assert rotated.status_code == 200, rotated.text
+        tokens = desk.renewed(tokens["refresh_token"])
+        second = verified(tokens)
+        assert desk.as_root("POST", f"/v1/keys/{second}/withdraw").status_code == 200
+        renewed = desk.renewed(tokens["refresh_token"])
+        assert len({first, second, verified(renewed)}) == 3
+        list_id, idx = place_of(tokens["access_token"])
+        assert bit_in(desk.http.get(f"/status-lists/{list_id}").text, idx) == 1
+        assert elsewhere.signatures >= 4
+        assert len(elsewhere.private) == 4
+
+
+async def test_a_process_without_the_source_says_so_and_publishes_the_keys(
+    database_url: str, clock: ManualClock
+) -> None:
+    theirs, ours = Replica(database_url, clock, source=Elsewhere()), Replica(database_url, clock)
+    await theirs.keys.start(ENCRYPTION)
+    with pytest.raises(StartupError, match="is kept elsewhere, and this process has no key source"):
+        await ours.keys.start(ENCRYPTION)
+    assert ours.keys.jwks() == theirs.keys.jwks()
+    for replica in (theirs, ours):
+        await replica.database.close()
 
 
 async def test_administrators_see_public_parts_page_by_page(pair: tuple[Replica, Replica]) -> None:

@@ -24,6 +24,7 @@ from apostille.status import UnsafeNoStatus
 from apostille_contracts.claims import AccessTokenClaims
 from apostille_issuer.app import create_app
 from apostille_issuer.issuer import Issuer
+from apostille_issuer.keys.pairs import KeySource
 from apostille_issuer.settings import RateLimit, Settings
 
 __all__ = [
@@ -196,18 +197,24 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
 
 @contextmanager
 def open_desk(database_url: str, **changes: Any) -> Iterator[Desk]:
-    """Serve an issuer on a migrated database for as long as the block runs."""
+    """Serve an issuer on a migrated database for as long as the block runs.
+
+    *changes* are settings, and ``key_source`` as for :func:`create_app`.
+    """
+    key_source = changes.pop("key_source", None)
     clock = ManualClock(datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
     with (
         TemporaryDirectory(prefix="apostille-data-") as data,
-        _opened(settings_for(database_url, **({"data": Path(data)} | changes)), clock) as desk,
+        _opened(
+            settings_for(database_url, **({"data": Path(data)} | changes)), clock, key_source
+        ) as desk,
     ):
         yield desk
 
 
 @contextmanager
-def _opened(settings: Settings, clock: ManualClock) -> Iterator[Desk]:
-    app = create_app(settings, clock=clock.now)
+def _opened(settings: Settings, clock: ManualClock, key_source: KeySource | None) -> Iterator[Desk]:
+    app = create_app(settings, clock=clock.now, key_source=key_source)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     loops: list[asyncio.AbstractEventLoop] = []

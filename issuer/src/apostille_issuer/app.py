@@ -36,6 +36,7 @@ from apostille_issuer.http.context import RequestContext, provide_context
 from apostille_issuer.http.platform import PlatformOnly
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.keys.controllers import KeyController
+from apostille_issuer.keys.pairs import KeySource
 from apostille_issuer.notifications.controllers import OwnNotificationController
 from apostille_issuer.operations.discovery import Discovery
 from apostille_issuer.operations.documentation import documentation_routes, openapi_config
@@ -69,14 +70,18 @@ from apostille_issuer.tenancy.controllers.tenants import TenantController, Tenan
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings, *, clock: Clock = utc_now) -> Litestar:
+def create_app(
+    settings: Settings, *, clock: Clock = utc_now, key_source: KeySource | None = None
+) -> Litestar:
     """Return the application; nothing is opened before its lifespan begins.
 
     Args:
         settings: All that an operator can decide.
         clock: Tells the time to every service.
+        key_source: Makes signing keys, and signers for them, where private
+            keys are kept elsewhere; default: this process.
     """
-    issuer = Issuer(settings, clock=clock)
+    issuer = Issuer(settings, clock=clock, key_source=key_source)
     discovery = Discovery(settings, issuer.keys)
     verifier = _verifier(issuer)
 

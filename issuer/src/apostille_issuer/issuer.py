@@ -27,6 +27,7 @@ from apostille_issuer.clock import Clock, utc_now
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.schema import migrate, require_current
 from apostille_issuer.keys.administration import KeyAdministration
+from apostille_issuer.keys.pairs import KeySource
 from apostille_issuer.keys.schedule import KeySchedule
 from apostille_issuer.keys.service import KeyService
 from apostille_issuer.notifications.folder import FolderMailer
@@ -81,8 +82,21 @@ class Issuer:
     Building one touches no file and opens no connection; :meth:`running` does.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
-        """Build every service, each from what it needs and nothing more."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = utc_now,
+        key_source: KeySource | None = None,
+    ) -> None:
+        """Build every service, each from what it needs and nothing more.
+
+        Args:
+            settings: All that an operator can decide.
+            clock: Tells the time to every service.
+            key_source: Makes signing keys, and signers for them; default: this
+                process, see :class:`.LocalKeys`.
+        """
         self.settings = settings
         self.clock = clock
         self.database = Database(
@@ -91,7 +105,7 @@ class Issuer:
             pool_size=settings.database_pool_size,
         )
         self.audit = AuditTrail(self.database, clock)
-        self.keys = self._keys()
+        self.keys = self._keys(key_source)
         self.status = StatusService(
             self.database,
             clock,
@@ -171,7 +185,7 @@ class Issuer:
             self.hashing.close()
             await self.database.close()
 
-    def _keys(self) -> KeyService:
+    def _keys(self, source: KeySource | None) -> KeyService:
         settings = self.settings
         spread = settings.key_check_interval * CHECKS_UNTIL_KNOWN
         schedule = KeySchedule(
@@ -189,6 +203,7 @@ class Issuer:
             standby=settings.standby_signing_algorithms,
             schedule=schedule,
             check_interval=settings.key_check_interval,
+            source=source,
         )
 
     def _key_administration(self, renewer: TokenRenewer) -> KeyAdministration:

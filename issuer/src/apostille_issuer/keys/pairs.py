@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from apostille_contracts.claims import Algorithm
 from apostille_issuer.keys.signers import LocalSigner, Signer
+from apostille_issuer.problems import StartupError
 
 __all__ = ["KeyPair", "KeySource", "LocalKeys", "make_key_pair"]
 
@@ -72,7 +73,11 @@ class KeySource(Protocol):
         """
 
     async def signer(self, kid: str, algorithm: Algorithm, private: bytes) -> Signer:
-        """Return what signs with the pair whose :attr:`KeyPair.private` this is."""
+        """Return what signs with the pair whose :attr:`KeyPair.private` this is.
+
+        Raises:
+            StartupError: This source has no such key; the others are used.
+        """
 
 
 class LocalKeys:
@@ -83,5 +88,14 @@ class LocalKeys:
         return await asyncio.to_thread(make_key_pair, algorithm)
 
     async def signer(self, kid: str, algorithm: Algorithm, private: bytes) -> Signer:
-        """Return a signer that holds the private key."""
-        return LocalSigner(kid, algorithm, private)
+        """Return a signer that holds the private key.
+
+        Raises:
+            StartupError: What is stored is no private key: another source made it.
+        """
+        try:
+            return LocalSigner(kid, algorithm, private)
+        except ValueError as error:
+            raise StartupError(
+                f"signing key {kid} is kept elsewhere, and this process has no key source for it"
+            ) from error
