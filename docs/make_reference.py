@@ -34,6 +34,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "apostille_contracts.permissions",
         "apostille_contracts.problems",
         "apostille_contracts.events",
+        "apostille_contracts.key_sets",
         "apostille_contracts.manifest",
     ),
 }

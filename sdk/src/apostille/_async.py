@@ -49,7 +49,8 @@ class AsyncVerifier:
         leeway: How far the issuer's clock and ours may differ; 30 seconds by
             default, at most 5 minutes.
         fresh_for: How old keys may get, 5 minutes by default; a shorter
-            ``Cache-Control: max-age`` wins. A withdrawn key is refused within it.
+            ``Cache-Control: max-age`` wins. A withdrawn key is refused within it,
+            and much sooner where status lists name the key set in force.
         stale_if_error: How much longer keys serve while the issuer cannot be
             asked; 1 hour by default, 0 to fail closed.
         max_staleness: How old a status list may get while the issuer cannot
