@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apostille._forgeries import Draft
+from apostille_contracts.key_sets import key_set_thumbprint
 from apostille_contracts.problems import ProblemCode
 
 from .forge import KEYS, NEXT, NOW, accepted, draft, refused
@@ -15,6 +16,7 @@ __all__ = ["cases"]
 _RULES = "draft-ietf-oauth-status-list section 8.3"
 _TYPES = "draft-ietf-oauth-status-list section 7.1"
 _CLAIMS = "draft-ietf-oauth-status-list section 5.1"
+_KEY_SET = "apostille_contracts.key_sets"
 
 _REVOKED = refused(ProblemCode.REVOKED_TOKEN)
 _NO_SUCH_PLACE = refused(ProblemCode.INVALID_CLAIM, "status")
@@ -27,6 +29,7 @@ def cases() -> Iterator[StatusCase]:
     yield from _statuses()
     yield from _places()
     yield from _tokens()
+    yield from _key_sets()
     yield from _signatures()
     yield from _order()
 
@@ -97,6 +100,29 @@ def _tokens() -> Iterator[StatusCase]:
          status_list(exp=NOW - 29)),
     ):  # fmt: skip
         yield StatusCase(name, reference, description, served, accepted())
+
+
+def _key_sets() -> Iterator[StatusCase]:
+    ours = key_set_thumbprint([KEYS["ES256"].public_jwk()])
+    theirs = key_set_thumbprint([KEYS["EdDSA"].public_jwk()])
+    for name, description, served in (
+        (
+            "list-that-names-the-key-set",
+            "key_set names the keys there are: nothing is to be fetched.",
+            status_list(key_set=ours),
+        ),
+        (
+            "list-that-names-another-key-set",
+            "key_set says that there are other keys, which are to be fetched. The list is good.",
+            status_list(key_set=theirs),
+        ),
+        (
+            "list-whose-key-set-is-no-name",
+            "key_set is another issuer's claim: it is ignored.",
+            status_list(key_set={"keys": []}),
+        ),
+    ):
+        yield StatusCase(name, _KEY_SET, description, served, accepted())
 
 
 def _signatures() -> Iterator[StatusCase]:
