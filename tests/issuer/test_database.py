@@ -21,7 +21,7 @@ from apostille_issuer.db.types import new_id
 from apostille_issuer.keys.models import Secret
 from apostille_issuer.problems import IssuerProblem, SettingsError
 from support.postgresql import Server
-from support.workers import workers_ended
+from support.workers import workers, workers_ended
 
 pytestmark = pytest.mark.anyio
 
@@ -225,6 +225,7 @@ async def test_waiting_too_long_for_the_writer_is_an_unavailable_database(
     ["sqlite:////nowhere/at/all.sqlite3", "postgresql://nobody@127.0.0.1:1/nothing"],
 )
 async def test_a_database_out_of_reach_is_unavailable(url: str) -> None:
+    others = workers()
     database = Database(url, timeout=timedelta(milliseconds=200))
     with pytest.raises(IssuerProblem) as refused:
         async with database.read() as session:
@@ -232,7 +233,7 @@ async def test_a_database_out_of_reach_is_unavailable(url: str) -> None:
     assert refused.value.code is ProblemCode.DATABASE_UNAVAILABLE
     assert isinstance(refused.value.__cause__, OperationalError)
     await database.close()
-    await workers_ended()
+    await workers_ended(others)
 
 
 @pytest.mark.parametrize(

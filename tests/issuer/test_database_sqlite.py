@@ -20,7 +20,7 @@ from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.sqlite import _Connection
 from apostille_issuer.problems import IssuerProblem
-from support.workers import workers_ended
+from support.workers import workers, workers_ended
 
 pytestmark = pytest.mark.anyio
 
@@ -256,13 +256,14 @@ async def test_a_connection_that_was_closed_is_an_unavailable_database(database:
 
 
 async def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path: Path) -> None:
+    others = workers()
     (tmp_path / "text.sqlite3").write_text("This is no database, however long it is." * 100)
     database = Database(f"sqlite:///{tmp_path / 'text.sqlite3'}")
     with pytest.raises(DatabaseError, match="not a database"):
         async with database.begin() as session:
             await session.execute(text("SELECT 1"))
     await database.close()
-    await workers_ended()
+    await workers_ended(others)
 
 
 async def test_many_rows_go_in_and_come_out(database: Database) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 
-__all__ = ["workers_ended"]
+__all__ = ["workers", "workers_ended"]
 
 
-async def workers_ended() -> None:
-    """Wait for them: one that could not open its file ends a moment later."""
-    for thread in threading.enumerate():
-        if "_connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join, 5)
+def workers() -> frozenset[threading.Thread]:
+    """Return those that run now."""
+    return frozenset(each for each in threading.enumerate() if "_connection_worker" in each.name)
+
+
+async def workers_ended(others: frozenset[threading.Thread]) -> None:
+    """Wait for all but *others*: one that could not open its file ends a moment later."""
+    for thread in workers() - others:
+        await asyncio.to_thread(thread.join, 5)
