@@ -13,7 +13,7 @@ from apostille import StaticKeys
 from apostille._keyring import read_key_set
 from apostille._supply import MAX_NAMED_SETS, Attempt, FetchedKeys, FetchedKeySet
 from apostille.clock import ManualClock
-from apostille.errors import UnknownKey
+from apostille.errors import StatusUnavailable, UnknownKey
 from apostille.events import Event, EventTag
 from apostille_contracts.key_sets import key_set_thumbprint
 from support.http_server import IssuerServer, document, status
@@ -125,6 +125,54 @@ def test_a_flood_of_unknown_keys_does_not_hold_it_up(
     clock.advance(TTL)
     with pytest.raises(UnknownKey):
         subject.verify(stolen)
+
+
+@pytest.mark.parametrize("idle", [TTL, timedelta(minutes=2)], ids=["busy", "idle"])
+def test_a_forged_token_that_stands_nowhere_is_refused_as_soon(
+    make: Make,
+    server: IssuerServer,
+    published: PublishedList,
+    stolen: str,
+    clock: ManualClock,
+    token: Token,
+    idle: timedelta,
+) -> None:
+    """As long as an honest token came once; then nobody else needs to."""
+    subject = make()
+    subject.verify(stolen)
+    nowhere = token(exp=int(clock.time()) + 100_000)
+    for _ in range(2):  # the second time from the cache
+        assert subject.verify(nowhere).subject
+    withdraw(server, published)
+    clock.advance(idle + timedelta(milliseconds=400))
+    with pytest.raises(UnknownKey):
+        subject.verify(nowhere)
+    assert published.count == 2
+
+
+def test_who_stands_nowhere_is_let_in_whatever_becomes_of_the_lists(
+    make: Make, server: IssuerServer, published: PublishedList, clock: ManualClock, token: Token
+) -> None:
+    subject = make(fresh_for=timedelta(hours=1))
+    nowhere = token(exp=int(clock.time()) + 100_000)
+    subject.verify(token(status=published.at(5)))
+    server.behaviours[published.path] = status(503)
+    for _ in range(3):
+        assert subject.verify(nowhere).subject
+        clock.advance(timedelta(minutes=10))
+        settle_lists(subject)
+    assert published.count >= 3
+
+
+def test_a_list_that_was_never_had_is_looked_after_by_nobody(
+    make: Make, server: IssuerServer, published: PublishedList, token: Token
+) -> None:
+    subject = make()
+    server.behaviours[published.path] = status(404)
+    with pytest.raises(StatusUnavailable):
+        subject.verify(token(status=published.at(5)))
+    assert subject.verify(token()).subject
+    assert published.count == 1
 
 
 def test_what_other_keys_signed_stays_good(

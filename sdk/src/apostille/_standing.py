@@ -8,9 +8,9 @@ from typing import Protocol
 from ._ages import Ages
 from ._attempt import Attempt
 from ._status import EMPTY_STATUS_LIST, StatusList
-from .errors import InvalidClaim, RevokedToken
+from .errors import InvalidClaim, RevokedToken, StatusUnavailable
 
-__all__ = ["HeldList", "ListSnapshot", "Standing"]
+__all__ = ["HeldList", "ListSnapshot", "Onlooker", "Standing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +76,30 @@ class Standing:
         if value:
             raise RevokedToken
         return None
+
+
+class Onlooker(Standing):
+    """A session that stands nowhere, and has a list looked after for the keys that it names.
+
+    A thief who forges tokens would leave their place out, and a service that
+    sees no others would hear last that the key was withdrawn.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, held: HeldList) -> None:
+        """Look on at what *held* holds."""
+        super().__init__(held, 0)
+
+    def holds(self, now: float) -> bool:
+        """Say whether the list needs no looking after."""
+        return now < self._held.snapshot.recheck_at
+
+    def check(self, now: float, waited: Attempt | None) -> Attempt | None:
+        """Return what must be waited for; who stands nowhere is not refused for the list's sake."""
+        if self.holds(now):
+            return None
+        try:
+            return self._held.tend(now, waited)
+        except StatusUnavailable:
+            return None

@@ -25,7 +25,7 @@ from ._address import is_same_origin
 from ._attempt import Attempt, Outcome
 from ._fetched import Emit, Fetched, Spawn
 from ._options import Options
-from ._standing import ListSnapshot, Standing
+from ._standing import ListSnapshot, Onlooker, Standing
 from ._status import SignedStatusList, StatusList
 from ._status_inquiry import StatusInquiry
 from ._supply import KeySupply
@@ -176,10 +176,19 @@ class FetchedStatus:
     def stand(self, claims: AccessTokenClaims) -> Standing | None:
         """Return where the session of *claims* stands; see :class:`StatusSupply`."""
         if claims.status is UNSET:
-            return None
+            youngest = self._youngest()
+            return None if youngest is None else Onlooker(youngest)
         reference = claims.status.status_list
         held = self._lists.get(reference.uri) or self._open(reference.uri)
         return Standing(held, reference.idx)
+
+    def _youngest(self) -> FetchedList | None:
+        """Return the list that was fetched last, if any was."""
+        if not self._lists:
+            return None  # of an issuer without lists, or not needed yet
+        with self._lock:
+            held = max(self._lists.values(), key=lambda each: each.snapshot.asked_at)
+        return held if held.snapshot.asked_at > -math.inf else None
 
     def _open(self, uri: str) -> FetchedList:
         if not is_same_origin(uri, self._options.issuer):
