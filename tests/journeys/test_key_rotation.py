@@ -1,4 +1,4 @@
-"""Keys rotate every five seconds under load, over two processes: no good token is refused.
+"""Keys rotate every few seconds under load, over two processes: no good token is refused.
 
 A rotation is asked for every second, so that each key signs as soon as the
 issuer lets it: one key set too late at one service, and its token is refused.
@@ -23,13 +23,16 @@ from apostille.errors import ApostilleError
 from apostille_issuer.tour.processes import free_port
 from support.balancer import balanced
 from support.desk import PASSWORD
+from support.lists import header_of
 from support.replicas import LOGIN, replicated
 
 pytestmark = pytest.mark.journey
 
-MINUTE = 60
+LEAST_ROTATIONS = 12
+LEAST_VERIFICATIONS = 12_000
+DEADLINE_SECONDS = 600
+"""When a machine that is too slow for this gives up; ours take a minute and a half."""
 ASK_EVERY_SECONDS = 1
-LEAST_ROTATIONS = 9
 SERVICES = 4
 VERIFIES_PER_SECOND = 50
 """Of each service."""
@@ -130,17 +133,19 @@ class Load:
                 except ApostilleError as error:
                     self.failures.append(f"verify: {error!r}")
 
-    def run(self, seconds: float, rotate: Rotation) -> None:
-        """Run everything at once, and ask for a rotation every second."""
+    def run(self, rotation: Rotation) -> None:
+        """Run everything at once, and ask for a rotation every second, until it is enough."""
         threads = [threading.Thread(target=self.refresh)]
         threads += [threading.Thread(target=self.verify) for _ in range(SERVICES)]
         for thread in threads:
             thread.start()
         try:
-            until = time.monotonic() + seconds
+            until = time.monotonic() + DEADLINE_SECONDS
             while time.monotonic() < until and not self.failures:
                 time.sleep(ASK_EVERY_SECONDS)
-                rotate.once(self.newest)
+                rotation.once(self.newest)
+                if rotation.count >= LEAST_ROTATIONS and self.verified >= LEAST_VERIFICATIONS:
+                    break
         finally:
             self._stop.set()
             for thread in threads:
@@ -148,17 +153,30 @@ class Load:
 
 
 class Rotation:
-    """Asks either process in turn, and remembers what is to sign."""
+    """Asks either process in turn, and remembers what has begun to sign."""
 
     def __init__(self, issuers: Issuers) -> None:
         self._turns = cycle(issuers.clients)
-        self.successors: set[str] = set()
+        self._signed: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How often another key has begun to sign."""
+        return len(self._signed) - 1
+
+    @property
+    def newest(self) -> str:
+        """The key that began to sign last."""
+        return self._signed[-1]
 
     def once(self, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"}
         answer = next(self._turns).post("/v1/keys/rotate", json={}, headers=headers)
         assert answer.status_code == 200, answer.text
-        self.successors.add(answer.json()["kid"])
+        # What is asked for may be planned only; a token says whose turn it is.
+        kid = str(header_of(token)["kid"])
+        if kid not in self._signed:
+            self._signed.append(kid)
 
 
 def client_like(like: httpx.Client) -> httpx.Client:
@@ -166,12 +184,20 @@ def client_like(like: httpx.Client) -> httpx.Client:
     return httpx.Client(base_url=like.base_url, timeout=30, trust_env=False)
 
 
-def test_rotation_every_five_seconds_for_a_minute_refuses_no_good_token(issuers: Issuers) -> None:
+def test_twelve_rotations_under_load_refuse_no_good_token(
+    issuers: Issuers, capsys: pytest.CaptureFixture[str]
+) -> None:
     load, rotation = Load(issuers), Rotation(issuers)
-    load.run(MINUTE, rotation)
+    began = time.monotonic()
+    load.run(rotation)
+    with capsys.disabled():
+        print(  # noqa: T201 - a measure
+            f"\n{rotation.count} rotations, {load.verified} verifications, "
+            f"{len(load.failures)} failures in {time.monotonic() - began:.0f} s"
+        )
     assert load.failures == []
-    assert len(rotation.successors) >= LEAST_ROTATIONS
-    assert load.verified > MINUTE * SERVICES * VERIFIES_PER_SECOND / 2
+    assert rotation.count >= LEAST_ROTATIONS
+    assert load.verified >= LEAST_VERIFICATIONS
     for client in issuers.clients:
         published = {key["kid"] for key in client.get("/.well-known/jwks.json").json()["keys"]}
-        assert published > rotation.successors
+        assert rotation.newest in published
