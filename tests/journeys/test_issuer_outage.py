@@ -6,12 +6,9 @@ side knows that the other is a test. The service is asked all the time and start
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,9 @@ import httpx
 import pytest
 
 from apostille_issuer.tour.processes import free_port
-from support import asking_service
+from support.asking import serving
 from support.balancer import balanced
 from support.desk import PASSWORD
-from support.issuer_process import environment as without_ours
 from support.lists import claims_in
 from support.replicas import LOGIN, QUICK_HASHES, Replica, replicated
 
@@ -30,82 +26,8 @@ pytestmark = pytest.mark.journey
 
 TTL_SECONDS = 1
 MAX_STALENESS_SECONDS = 6
-WITHIN_SECONDS = 60
-"""Whatever is waited for happens long before."""
-
 FRESH, STALE, GONE = (200, 0), (200, 1), (503, 1)
 """What the service answers, and of how many lists it says that they cannot be renewed."""
-
-
-class Service:
-    """The service process, as its callers see it."""
-
-    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def ask(self, token: str) -> httpx.Response:
-        return self._http.get("/me", headers={"authorization": f"Bearer {token}"})
-
-    def health(self) -> dict[str, int]:
-        answer: dict[str, int] = self._http.get("/health").json()
-        return answer
-
-    def state(self, token: str) -> tuple[int, int]:
-        """Return the status for *token*, and how many lists could not be renewed."""
-        status = self.ask(token).status_code
-        return status, self.health()["failing"]
-
-    def states_until(
-        self, token: str, reached: Callable[[tuple[int, int]], bool]
-    ) -> list[tuple[int, int]]:
-        """Ask again and again; return the states one after the other, the last one *reached*."""
-        deadline = time.monotonic() + WITHIN_SECONDS
-        states = [self.state(token)]
-        while not reached(states[-1]):
-            assert time.monotonic() < deadline, states
-            time.sleep(0.02)
-            states.append(self.state(token))
-        return [state for state, _ in groupby(states)]
-
-    def states_for(self, token: str, seconds: float) -> list[tuple[int, int]]:
-        """Ask for so long, and return the states one after the other."""
-        over = time.monotonic() + seconds
-        return self.states_until(token, lambda _: time.monotonic() > over)
-
-
-@contextmanager
-def serving(issuer: str, log: Path) -> Iterator[Service]:
-    """Run the service until the block is left."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    program = str(Path(asking_service.__file__))
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, program, issuer, str(port), str(MAX_STALENESS_SECONDS)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=without_ours(),
-        )
-    service = Service(url, process)
-    try:
-        deadline = time.monotonic() + WITHIN_SECONDS
-        while True:
-            with suppress(httpx.TransportError):
-                service.health()
-                break
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield service
-    finally:
-        service.close()
-        process.terminate()
-        process.wait(WITHIN_SECONDS)
 
 
 class Issuer:
@@ -154,7 +76,7 @@ def test_whichever_process_is_down_services_notice_nothing_while_the_other_is_up
     issuer: Issuer, tmp_path: Path
 ) -> None:
     kept, doomed = issuer.login(), [issuer.login(), issuer.login()]
-    with serving(issuer.url, tmp_path / "service.log") as service:
+    with serving(issuer.url, tmp_path / "service.log", MAX_STALENESS_SECONDS) as service:
         good = kept["access_token"]
         for down, ended in zip(issuer.replicas, doomed, strict=True):
             assert service.ask(ended["access_token"]).status_code == 200
@@ -177,7 +99,7 @@ def test_an_outage_is_borne_then_told_then_over_without_a_restart(
     issuer: Issuer, tmp_path: Path
 ) -> None:
     kept, ended = issuer.login(), issuer.login()
-    with serving(issuer.url, tmp_path / "service.log") as service:
+    with serving(issuer.url, tmp_path / "service.log", MAX_STALENESS_SECONDS) as service:
         good = kept["access_token"]
         assert service.state(good) == FRESH
         assert service.ask(ended["access_token"]).status_code == 200

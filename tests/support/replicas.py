@@ -38,9 +38,16 @@ class Replica:
         data: The data folder that all replicas share.
         port: Where it listens on loopback.
         environment: ``APOSTILLE_*`` variables; a change counts at the next start.
+        python: What runs it.
     """
 
-    def __init__(self, data: Path, port: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        environment: Mapping[str, str],
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
         """Start nothing yet."""
         self.url = f"http://127.0.0.1:{port}"
         self.environment = dict(environment)
@@ -48,7 +55,7 @@ class Replica:
         """What it says, all starts one after the other."""
         self._process: subprocess.Popen[bytes] | None = None
         serve = ["apostille_issuer", "serve", "--data", str(data), "--port", str(port)]
-        self._command = [sys.executable, "-m", *serve]
+        self._command = [*python, "-m", *serve]
 
     def start(self) -> None:
         """Start it, and do not wait."""
@@ -120,6 +127,7 @@ def replicated(
     ports: Sequence[int] = (),
     count: int = 2,
     settings: Mapping[str, str] | None = None,
+    python: Sequence[str] = (sys.executable,),
 ) -> Iterator[Sequence[Replica]]:
     """Run some processes on one database; skip the test where there is no PostgreSQL.
 
@@ -130,6 +138,7 @@ def replicated(
         count: How many there are, on free ports, if *ports* are not given.
         settings: ``APOSTILLE_*`` variables. Unless they say otherwise the
             issuer's name is the address of the first process.
+        python: What runs them.
     """
     ports = ports or [free_port() for _ in range(count)]
     environment = {
@@ -141,7 +150,7 @@ def replicated(
     with ExitStack() as stack:
         if dialect == "postgresql":
             environment |= _postgresql(stack)
-        replicas = [Replica(data, port, environment) for port in ports]
+        replicas = [Replica(data, port, environment, python) for port in ports]
         for replica in replicas:
             stack.callback(replica.stop)
             replica.start()
