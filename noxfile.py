@@ -86,7 +86,7 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but the long journeys, with coverage limits per part."""
+    """All tests but the long journeys; in CI with coverage limits per part."""
     install_house(session, "test")
     session.run("python", "tests/run.py", *session.posargs)
 
