@@ -140,6 +140,8 @@ def _check_character(character: str) -> None:
 
 
 def _check_scripts(text: str) -> None:
+    if text.isascii():  # all its letters are Latin
+        return
     scripts = set(_scripts(text))
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
         raise InvalidLogin("must not mix characters of different scripts")
