@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from apostille_issuer.keys.signers import LocalSigner, TokenSigner
 from apostille_issuer.keys.store import key_purpose
 from apostille_issuer.settings import Settings
 from apostille_issuer.storage import database_url, key_encryption_keys
-from support import watching_service
 from support.desk import PASSWORD, bearer
 from support.issuer_process import environment as without_ours
 from support.lists import claims_in, header_of
 from support.replicas import LOGIN, QUICK_HASHES, Replica, replicated
+from support.watching import watching
 
 pytestmark = pytest.mark.journey
 
@@ -93,26 +93,6 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     settings = {**QUICK_HASHES, "APOSTILLE_STATUS_TTL": f"{TTL_SECONDS}s"}
     with replicated(request.param, tmp_path, settings=settings) as replicas:
         yield Scene(tuple(replicas), tmp_path)
-
-
-@contextmanager
-def watching(issuer: str) -> Iterator[subprocess.Popen[str]]:
-    """Run one service process."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(watching_service.__file__)), issuer],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=without_ours(),
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
 
 
 def forged(signer: TokenSigner, token: str, place: int | None) -> str:

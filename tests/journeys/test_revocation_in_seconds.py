@@ -21,11 +21,10 @@ from typing import Any
 import httpx
 import pytest
 
-from support import watching_service
 from support.desk import PASSWORD
-from support.issuer_process import environment as without_ours
 from support.lists import bits_in, place_of
 from support.replicas import LOGIN, QUICK_HASHES, Replica, replicated
+from support.watching import watching
 
 pytestmark = pytest.mark.journey
 
@@ -89,26 +88,6 @@ def issuers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Issuers]
         made = Issuers(replicas, TTLS[ttl])
         yield made
         made.close()
-
-
-@contextmanager
-def watching(issuer: str) -> Iterator[subprocess.Popen[str]]:
-    """Run one service process."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(watching_service.__file__)), issuer],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=without_ours(),
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
 
 
 def told(process: subprocess.Popen[str], tokens: Sequence[str]) -> str:

@@ -34,13 +34,13 @@ from typing import Any, TypeVar
 
 from apostille_contracts.claims import ACCESS_TOKEN_TYPE, Algorithm
 from apostille_contracts.key_sets import key_set_thumbprint
-from apostille_contracts.permissions import InvalidGrant, parse_grant
 
 from ._async import AsyncVerifier
 from ._engine import Engine
 from ._forgeries import BAD_TOKENS, BadTokenName, Draft, forge
 from ._issued_status import IssuedStatus, session_of
 from ._loopback import Document, loopback_server
+from ._minting import grants, on_the_wire, several
 from ._signing import SigningKey, compact_json
 from ._supply import GivenKeys
 from ._sync import Verifier
@@ -58,14 +58,6 @@ SUBJECT = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 LIFETIME = timedelta(minutes=10)
 """How long tokens live unless told otherwise; what Apostille's issuer does too."""
-
-_CLAIM_OF = {
-    "tenant": "tid",
-    "organization": "org",
-    "session": "sid",
-    "client": "client_id",
-}
-"""A principal's names of claims, where the wire has shorter ones."""
 
 _METADATA_PATHS = {
     "/.well-known/oauth-authorization-server",  # RFC 8414 section 3
@@ -153,15 +145,14 @@ class LocalIssuer:
             ConfigurationError: A permission is no grant, or a text stands
                 where a list belongs.
         """
-        named = {_CLAIM_OF.get(name, name): value for name, value in claims.items()}
         chosen = {
             "sub": subject,
             "aud": self._aud(audience),
-            "roles": _several("roles", roles) or None,
-            "permissions": _grants(permissions) or None,
+            "roles": several("roles", roles) or None,
+            "permissions": grants(permissions) or None,
             "scope": (scope if isinstance(scope, str) else " ".join(scope)) or None,
             "act": None if actor is None else {"sub": actor},
-            **named,
+            **on_the_wire(claims),
         }
         draft = self._draft(expires_in).with_claims(**chosen)
         if revocable:
@@ -386,17 +377,3 @@ class LocalIssuer:
         if isinstance(chosen, str):
             return chosen
         return chosen[0] if len(chosen) == 1 else list(chosen)
-
-
-def _grants(permissions: Iterable[str]) -> list[str]:
-    try:
-        return [parse_grant(grant) for grant in _several("permissions", permissions)]
-    except InvalidGrant as error:
-        raise ConfigurationError(str(error)) from error
-
-
-def _several(name: str, texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        # Taken apart into its letters it would make another token than was meant.
-        raise ConfigurationError(f"{name} is a list of texts")
-    return list(texts)

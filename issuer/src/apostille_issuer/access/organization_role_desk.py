@@ -31,6 +31,7 @@ from apostille_issuer.access.role_records import (
     add_role,
     added,
     audited,
+    describe,
     grants_of,
     patched,
     require_free,
@@ -108,12 +109,7 @@ class RoleDesk(Struct, frozen=True):
         holders = holders_of_role(row.id, inherited=row.inherited or inherited)
         await require_known(session, added(held, grants))
         await self._require(row, regrant, holders, inherited=inherited)
-        if wanted.name not in (UNSET, row.name):
-            await require_free(session, wanted.name, self.tenant_id)
-            row.name = wanted.name
-        if wanted.description is not UNSET:
-            row.description = wanted.description
-        row.inherited = inherited
+        await describe(session, row, wanted, inherited=inherited)
         after = view_of(row, grants)
         if after == before:
             return before

@@ -33,6 +33,7 @@ __all__ = [
     "checked_clone",
     "checked_draft",
     "checked_patch",
+    "describe",
     "drafted",
     "grants_of",
     "make_way",
@@ -137,6 +138,20 @@ async def store_grants(session: AsyncSession, role: Role, wanted: Rights) -> Non
     ]
     if rows:
         await session.execute(insert(RoleGrant), rows)
+
+
+async def describe(session: AsyncSession, row: Role, wanted: RolePatch, *, inherited: bool) -> None:
+    """Give a role the name, the description and the reach that are wanted.
+
+    Raises:
+        IssuerProblem: ``name_taken``.
+    """
+    if wanted.name not in (UNSET, row.name):
+        await require_free(session, wanted.name, row.tenant_id)
+        row.name = wanted.name
+    if wanted.description is not UNSET:
+        row.description = wanted.description
+    row.inherited = inherited
 
 
 async def require_free(session: AsyncSession, name: str, tenant_id: uuid.UUID | None) -> None:

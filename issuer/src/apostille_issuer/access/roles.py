@@ -24,6 +24,7 @@ from apostille_issuer.access.role_records import (
     checked_clone,
     checked_draft,
     checked_patch,
+    describe,
     drafted,
     grants_of,
     patched,
@@ -160,12 +161,7 @@ class Roles:
             await change.require(regrant.must_hold)
             if regrant.denies:
                 await require_no_superuser(change.session, holders.users, "deny")
-            if wanted.name not in (UNSET, row.name):
-                await require_free(change.session, wanted.name, None)
-                row.name = wanted.name
-            if wanted.description is not UNSET:
-                row.description = wanted.description
-            row.inherited = inherited
+            await describe(change.session, row, wanted, inherited=inherited)
             after = view_of(row, grants)
             if after == before:
                 return before
