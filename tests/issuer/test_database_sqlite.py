@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -93,44 +93,88 @@ async def test_what_is_done_at_once_goes_over_once_with_all_it_says(
     assert handed_over == ["waits"] * 2
 
 
-async def test_who_is_cancelled_in_its_midst_leaves_when_it_is_done(database: Database) -> None:
+async def test_who_reads_and_is_cancelled_in_its_midst_leaves_when_it_is_done(
+    database: Database,
+) -> None:
+    loop, entered, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def read(connection: Connection) -> None:
+        connection.execute(text("SELECT name FROM fruit"))
+        loop.call_soon_threadsafe(entered.set)
+        gate.wait()
+        raise RuntimeError  # of which nobody hears
+
+    reading = asyncio.create_task(database.read_at_once(read))
+    await entered.wait()
+    for _ in range(2):
+        reading.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert not reading.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_writes_and_is_cancelled_in_its_midst_leaves_and_it_is_done(
+    database: Database, *, fails: bool
+) -> None:
     loop, entered, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     def add(connection: Connection) -> None:
         connection.execute(text("INSERT INTO fruit VALUES ('fig')"))
         loop.call_soon_threadsafe(entered.set)
         gate.wait()
+        if fails:
+            raise RuntimeError
 
     adding = asyncio.create_task(database.write_at_once(add))
     await entered.wait()
     next_one = asyncio.create_task(_rows_while_writing(database))
-    for _ in range(2):
-        adding.cancel()
-        for _ in range(5):
-            await asyncio.sleep(0)
-    assert not adding.done()
-    gate.set()
+    adding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await adding
-    assert await next_one == ["fig"]
-
-
-async def test_whoever_is_cancelled_never_hears_of_its_failure(database: Database) -> None:
-    loop, entered, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-
-    def fail(connection: Connection) -> None:
-        connection.execute(text("INSERT INTO fruit VALUES ('fig')"))
-        loop.call_soon_threadsafe(entered.set)
-        gate.wait()
-        raise RuntimeError
-
-    failing = asyncio.create_task(database.write_at_once(fail))
-    await entered.wait()
-    failing.cancel()
+    assert not next_one.done()
     gate.set()
-    with pytest.raises(asyncio.CancelledError):
-        await failing
-    assert await _rows_while_writing(database) == []
+    assert await next_one == ([] if fails else ["fig"])
+
+
+async def test_what_waits_for_the_writer_is_committed_together(
+    database: Database, handed_over: list[str]
+) -> None:
+    def add(name: str) -> Callable[[Connection], str]:
+        def act(connection: Connection) -> str:
+            connection.execute(text("INSERT INTO fruit VALUES (:name)"), {"name": name})
+            return name
+
+        return act
+
+    await database.write_at_once(add("date"))
+    handed_over.clear()
+    names = [f"fig {number}" for number in range(10)]
+    assert await asyncio.gather(*(database.write_at_once(add(name)) for name in names)) == names
+    assert handed_over == ["waits"]
+    assert await _rows_while_writing(database) == ["date", *names]
+
+
+async def test_one_that_fails_spoils_none_of_the_others(database: Database) -> None:
+    def act(number: int) -> Callable[[Connection], int]:
+        def add(connection: Connection) -> int:
+            connection.execute(text("INSERT INTO fruit VALUES (:name)"), {"name": str(number)})
+            if number in {3, 7}:
+                raise ValueError(number)
+            return number
+
+        return add
+
+    outcomes = await asyncio.gather(
+        *(database.write_at_once(act(number)) for number in range(10)), return_exceptions=True
+    )
+    failed = {str(number): outcome for number, outcome in enumerate(outcomes) if outcome != number}
+    assert {name: str(error) for name, error in failed.items()} == {"3": "3", "7": "7"}
+    rows = await _rows_while_writing(database)
+    assert sorted(rows) == [str(number) for number in range(10) if number not in {3, 7}]
 
 
 async def _rows_while_writing(database: Database) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from apostille_issuer.accounts import hash_memory, hashing
+from apostille_issuer.accounts import hash_memory, hash_threads, hashing
 from apostille_issuer.accounts.hash_memory import HashMemory
 from apostille_issuer.accounts.hashing import Hashing
 
@@ -188,12 +188,12 @@ async def test_nothing_is_given_back_while_hashes_come_or_after_the_end(
 async def test_a_thread_that_waits_in_vain_for_the_others_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hashing, "BARRIER_SECONDS", 0.0)
+    monkeypatch.setattr(hash_threads, "BARRIER_SECONDS", 0.0)
     pool = Hashing(memory_kib=64, time_cost=1, workers=1)
     noted = Noted()
     monkeypatch.setattr(pool, "_memory", noted)
     await pool.hash("x")
-    monkeypatch.setattr(pool, "_started", 2)
+    monkeypatch.setattr(pool._threads, "_started", 2)
     pool._give_back()
     await pool.hash("x")
     pool.close()

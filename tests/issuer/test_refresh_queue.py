@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from apostille.clock import ManualClock
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.accounts.schemas import UserDraft
+from apostille_issuer.db import batches
 from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.problems import IssuerProblem
@@ -109,7 +110,7 @@ async def test_a_refresh_alone_is_one_update_and_one_read(issuer: Issuer) -> Non
 async def test_batches_are_of_bounded_size(
     issuer: Issuer, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_BATCH", 3)
+    monkeypatch.setattr(batches, "MAX_BATCH", 3)
     tokens = [await login(issuer) for _ in range(8)]
     await asyncio.gather(*(refresh(issuer, token) for token in tokens))
     assert spy.sizes == [3, 3, 2]

@@ -3,8 +3,8 @@
 A hash takes tens of milliseconds and tens of megabytes. More at once than there
 are cores would only be slower, and as many as there are requests would exhaust
 the memory: so the rest waits in a queue of bounded length, and what finds it
-full is told to come back. The memory is kept from hash to hash, and given back
-when none has come for two seconds.
+full is told to come back (:mod:`.hash_threads`). The memory is kept from hash to
+hash, and given back when none has come for two seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import secrets
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -25,6 +23,7 @@ from msgspec import Struct
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.accounts.hash_memory import HashMemory
+from apostille_issuer.accounts.hash_threads import Full, HashThreads
 from apostille_issuer.problems import IssuerProblem
 
 __all__ = ["Hashing", "Verified", "WrongPassword"]
@@ -34,9 +33,6 @@ RETRY_AFTER_SECONDS = 1
 
 IDLE_SECONDS = 2.0
 """How long the memory of the last hash is kept for the next one."""
-
-BARRIER_SECONDS = 0.5
-"""How long threads wait for each other to do so; then it is for the next time."""
 
 SALT_BYTES = 16
 DIGEST_BYTES = 32
@@ -82,20 +78,15 @@ class Hashing:
 
         See: OWASP Password Storage Cheat Sheet for the least of each.
         """
-        workers = workers or _cores()
         self.computed = 0
         self._argon2 = PasswordHasher(
             time_cost, memory_kib, parallelism, hash_len=DIGEST_BYTES, salt_len=SALT_BYTES
         )
         self._nobody = _hash_of_no_password(memory_kib, time_cost, parallelism)
-        self._places = threading.BoundedSemaphore(workers + queue)
         self._counting = threading.Lock()
         self._memory = HashMemory(memory_kib * 1024)
-        self._started = 0
         self._idle: asyncio.TimerHandle | None = None
-        self._threads = ThreadPoolExecutor(
-            workers, thread_name_prefix="argon2", initializer=self._start_thread
-        )
+        self._threads = HashThreads(workers or _cores(), queue, self._keep_memory)
 
     async def hash(self, password: str) -> str:
         """Return *password*, exactly as it is, as a PHC string with a fresh salt.
@@ -121,22 +112,14 @@ class Hashing:
     def close(self) -> None:
         """Finish what is being computed and drop what waits."""
         self._wait_no_longer()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
-            raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=RETRY_AFTER_SECONDS)
         self._wait_no_longer()
         try:
-            future = self._threads.submit(work)
-        except RuntimeError:
-            self._places.release()
-            raise
-        # Called once whatever becomes of it: a request that is cancelled
-        # while it waits gives its place back at once, without a hash.
-        future.add_done_callback(lambda _: self._places.release())
-        try:
-            return await asyncio.wrap_future(future)
+            return await self._threads.run(work)
+        except Full:
+            raise IssuerProblem(ProblemCode.OVERLOADED, retry_after=RETRY_AFTER_SECONDS) from None
         finally:
             self._wait_no_longer()
             self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._give_back)
@@ -147,21 +130,10 @@ class Hashing:
             self._idle = None
 
     def _give_back(self) -> None:
-        """Let every thread give back the memory that it has kept."""
         self._idle = None
-        # So that none does the work of two.
-        everybody = threading.Barrier(self._started)
-        for _ in range(self._started):
-            self._threads.submit(self._give_back_here, everybody)
+        self._threads.in_each(self._memory.give_back)
 
-    def _give_back_here(self, everybody: threading.Barrier) -> None:
-        with suppress(threading.BrokenBarrierError):
-            everybody.wait(BARRIER_SECONDS)
-            self._memory.give_back()
-
-    def _start_thread(self) -> None:
-        with self._counting:
-            self._started += 1
+    def _keep_memory(self) -> None:
         self._memory.keep()
         self._memory.enlarge_pages()
 
