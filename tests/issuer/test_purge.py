@@ -336,7 +336,7 @@ def test_the_command_purges_what_is_due(
     asyncio.run(prepare())
     for expected in (1, 0):
         assert main(["purge", "--data", str(folder)]) == 0
-        said = f"purged {expected} sessions, 0 invitations, 0 used assertions\n"
+        said = f"purged {expected} sessions, 0 invitations, 0 used assertions, 0 status lists\n"
         assert capsys.readouterr().out == said
 
 

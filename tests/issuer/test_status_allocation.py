@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from apostille.clock import ManualClock
 from apostille_issuer.db.engine import Database
-from apostille_issuer.status.allocation import BLOCK, IndexAllocator
+from apostille_issuer.status.allocation import BLOCK, KEEP_BLOCK, IndexAllocator
 from apostille_issuer.status.schemas import LIST_SIZE, StatusIndex
 from support.policy import scalar, statements
 
@@ -120,3 +120,30 @@ async def test_a_database_that_is_away_is_said_so_and_asked_again(
     (index,) = await allocator.take(1)
     assert isinstance(index, StatusIndex)
     await database.close()
+
+
+async def test_what_was_taken_a_day_ago_is_not_given_out(
+    replica: Replica, clock: ManualClock
+) -> None:
+    allocator = replica()
+    before = await allocator.take(1)
+    clock.advance(KEEP_BLOCK - timedelta(seconds=1))
+    (same_block,) = await allocator.take(1)
+    assert same_block.idx < BLOCK
+    clock.advance(timedelta(seconds=1))
+    (next_block,) = await allocator.take(1)
+    assert next_block.idx >= BLOCK
+    assert next_block not in before
+
+
+async def test_a_clock_that_is_set_back_keeps_no_block_for_longer_than_that_and_a_day(
+    replica: Replica, clock: ManualClock
+) -> None:
+    allocator = replica()
+    await allocator.take(1)
+    clock.shift_wall(timedelta(hours=-5))
+    await allocator.take(1)
+    clock.advance(KEEP_BLOCK - timedelta(seconds=1))
+    assert (await allocator.take(1))[0].idx < BLOCK
+    clock.advance(timedelta(seconds=1))
+    assert (await allocator.take(1))[0].idx >= BLOCK

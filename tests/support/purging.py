@@ -28,7 +28,7 @@ __all__ = [
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 RETENTION = timedelta(days=30)
-NOTHING = {"sessions": 0, "invitations": 0, "used assertions": 0}
+NOTHING = {"sessions": 0, "invitations": 0, "used assertions": 0, "status lists": 0}
 
 
 def purged(desk: Desk) -> dict[str, int]:

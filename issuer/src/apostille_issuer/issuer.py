@@ -40,7 +40,7 @@ from apostille_issuer.sessions.ending import SessionEnder
 from apostille_issuer.sessions.managed import ManagedSessions
 from apostille_issuer.sessions.mint import Mint
 from apostille_issuer.sessions.own import OwnSessions
-from apostille_issuer.sessions.purging import SessionPurge
+from apostille_issuer.sessions.purging import SessionPurge, StatusListPurge
 from apostille_issuer.sessions.queue import RefreshQueue
 from apostille_issuer.sessions.renewing import TokenRenewer
 from apostille_issuer.sessions.revoking import SessionRevoker
@@ -157,6 +157,7 @@ class Issuer:
             SessionPurge(self.database, clock, retention=settings.session_retention),
             InvitationPurge(self.database, clock, retention=settings.invitation_retention),
             AssertionPurge(self.database, clock),
+            StatusListPurge(self.database, self.status.retirement),
         )
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Deleting sessions that ended long ago, logins and those of API keys alike."""
+"""Deleting sessions that ended long ago, of people and API keys alike, and where they stood."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 from datetime import timedelta
 from typing import cast
 
-from sqlalchemy import Table, or_
+from sqlalchemy import Table, or_, select
 
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.purging import purge_rows
+from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.sessions.models import LoginSession
+from apostille_issuer.status.retiring import ListRetirement
 
-__all__ = ["SessionPurge"]
+__all__ = ["SessionPurge", "StatusListPurge"]
 
 SESSIONS = cast("Table", LoginSession.__table__)
 
@@ -48,3 +50,35 @@ class SessionPurge:
         # Idle is never later than the absolute end.
         over = or_(SESSIONS.c.revoked_at <= kept_since, SESSIONS.c.idle_expires_at <= kept_since)
         return await purge_rows(self._database, SESSIONS, over, stop)
+
+
+class StatusListPurge:
+    """Status lists in which no session stands any more; purge sessions first."""
+
+    name = "status lists"
+
+    def __init__(self, database: Database, retirement: ListRetirement) -> None:
+        """Take where sessions are, and who knows which lists can be done without."""
+        self._database = database
+        self._retirement = retirement
+
+    async def purge(self, stop: asyncio.Event) -> int:
+        """Delete those that are over, and return how many those were.
+
+        Args:
+            stop: Once this happens nothing is deleted.
+
+        Raises:
+            IssuerProblem: ``database_unavailable``.
+        """
+        place = SESSIONS.c.status_list_id
+        async with self._database.read(EVERY_TENANT) as session:
+            lists = await self._retirement.candidates(session)
+            # Reads all sessions there are, so not for nothing.
+            used = select(place).where(place.in_(lists)).distinct()
+            in_use = set(await session.scalars(used)) if lists else set()
+        over = [list_id for list_id in lists if list_id not in in_use]
+        if not over or stop.is_set():
+            return 0
+        async with self._database.begin() as session:
+            return await self._retirement.retire(session, over)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from secrets import SystemRandom
 from typing import Final
 
@@ -16,10 +17,17 @@ from apostille_issuer.db.engine import Database
 from apostille_issuer.status.models import StatusList
 from apostille_issuer.status.schemas import LIST_SIZE, StatusIndex
 
-__all__ = ["BLOCK", "IndexAllocator"]
+__all__ = ["BLOCK", "KEEP_BLOCK", "IndexAllocator"]
 
 BLOCK: Final = 256
 """Indexes taken at once; what a replica has not given out when it ends is lost."""
+
+KEEP_BLOCK: Final = timedelta(days=1)
+"""How long a replica gives out what it has taken; the rest is lost.
+
+So that one with little to do does not give out indexes of a list that all
+others have long forgotten (:mod:`.retiring`).
+"""
 
 
 class IndexAllocator:
@@ -35,6 +43,8 @@ class IndexAllocator:
         self._clock = clock
         self._changed = changed
         self._free: list[StatusIndex] = []
+        # When the oldest of them was taken.
+        self._free_since = datetime.min.replace(tzinfo=UTC)
         self._refill = asyncio.Lock()
 
     async def take(self, count: int) -> list[StatusIndex]:
@@ -43,11 +53,15 @@ class IndexAllocator:
         Raises:
             IssuerProblem: ``database_unavailable``, if a block has to be taken.
         """
+        self._forget_old()
         while len(self._free) < count:
             async with self._refill:
                 # Who waited for another's block may not need one any more.
                 if len(self._free) < count:
+                    begun = self._clock()
                     block = await self._block()
+                    if not self._free:
+                        self._free_since = begun
                     self._free.extend(block)
         kept = len(self._free) - count
         taken, self._free = self._free[kept:], self._free[:kept]
@@ -56,6 +70,13 @@ class IndexAllocator:
     def give_back(self, unused: Iterable[StatusIndex]) -> None:
         """Take back indexes that were never sent to the database."""
         self._free.extend(unused)
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        if now - self._free_since >= KEEP_BLOCK:
+            self._free = []
+        # A clock that was set back must not make them younger than they are by more than that.
+        self._free_since = min(self._free_since, now)
 
     async def _block(self) -> list[StatusIndex]:
         async with self._database.begin() as session:

@@ -139,6 +139,8 @@ class StatusBoard:
             # Read after the revisions: there may be more than those say, never less.
             added = await _added(session, grown, known, now) if grown else {}
         lists = known
+        if not known.keys() <= revisions.keys():  # some have been retired
+            lists = {list_id: known[list_id] for list_id in known.keys() & revisions.keys()}
         if grown:
             fresh = {
                 list_id: Posted(
@@ -148,7 +150,7 @@ class StatusBoard:
                 )
                 for list_id in grown
             }
-            lists = known | fresh
+            lists = lists | fresh
         state = _State(lists, period, started, changes)
         # A look that began later may have been faster.
         if (self._state.changes, self._state.looked_at) <= (changes, started):

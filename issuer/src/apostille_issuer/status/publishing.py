@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import timedelta
 from typing import Final
 
@@ -87,8 +88,10 @@ class StatusPublisher:
             IssuerProblem: ``not_found``, ``database_unavailable``,
                 ``keys_unavailable``.
         """
-        posted = (await self._board.lists()).get(list_id)
+        lists = await self._board.lists()
+        posted = lists.get(list_id)
         if posted is None:
+            self._forget_all_but(lists)
             raise IssuerProblem(ProblemCode.NOT_FOUND)
         published = self._published.get(list_id)
         if published is None or published.posted is not posted:
@@ -96,9 +99,17 @@ class StatusPublisher:
             await self._keys.catch_up()
             published = None
         if published is None or not self._of_these_keys(published):
+            self._forget_all_but(lists)
             published = self._published[list_id] = await self._sign(list_id, posted)
             self._numbers[f"{LISTS_PATH}/{list_id}"] = list_id
         return published.document
+
+    def _forget_all_but(self, lists: Container[int]) -> None:
+        """Drop documents of lists that have been retired."""
+        for path, list_id in list(self._numbers.items()):
+            if list_id not in lists:
+                del self._numbers[path]
+                del self._published[list_id]
 
     def _of_these_keys(self, published: _Published) -> bool:
         keys = self._keys

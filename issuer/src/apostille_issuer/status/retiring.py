@@ -1,0 +1,69 @@
+"""Which status lists are over: full long ago, and nobody stands in them any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from apostille_issuer.clock import Clock
+from apostille_issuer.status.allocation import KEEP_BLOCK
+from apostille_issuer.status.models import StatusEntry, StatusList
+
+__all__ = ["FULL_FOR", "ListRetirement"]
+
+FULL_FOR: Final = 7 * KEEP_BLOCK
+"""How long after the next list was begun nobody can be given a place in one.
+
+Far longer than replicas keep what they have taken of it, and than clocks are apart.
+"""
+
+MAX_CANDIDATES: Final = 1_000
+"""Lists looked at in one go; the others have their turn when these are gone."""
+
+
+class ListRetirement:
+    """Finds and deletes lists; opens no transaction of its own.
+
+    A token's place is either its session's, or has been voided, which is a row
+    of its own for as long as a token lives. So a list without either has no
+    living token pointing to it, and as it is full, none ever will. The newest
+    list is never over, so no number is given twice.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Take who tells how long lists have been full."""
+        self._clock = clock
+
+    async def candidates(self, session: AsyncSession) -> Sequence[int]:
+        """Return lists, oldest first, that are over unless a session stands in them."""
+        oldest = select(StatusList.id).where(*self._empty()).order_by(StatusList.id)
+        return (await session.scalars(oldest.limit(MAX_CANDIDATES))).all()
+
+    async def retire(self, session: AsyncSession, lists: Collection[int]) -> int:
+        """Delete those of *lists* that are still empty, and return how many those were.
+
+        Services that ask for one of them are told that it is not there; replicas
+        know it within half a second.
+
+        Args:
+            session: A transaction.
+            lists: Where no session stands.
+        """
+        # In order, as whoever sets bits.
+        over = select(StatusList.id).where(StatusList.id.in_(lists), *self._empty())
+        locked = over.order_by(StatusList.id).with_for_update()
+        found = (await session.scalars(locked)).all()
+        gone = delete(StatusList).where(StatusList.id.in_(found))
+        await session.execute(gone.execution_options(synchronize_session=False))
+        return len(found)
+
+    def _empty(self) -> tuple[ColumnElement[bool], ...]:
+        following = aliased(StatusList)
+        full = exists().where(
+            following.id == StatusList.id + 1, following.created_at <= self._clock() - FULL_FOR
+        )
+        return full, ~exists().where(StatusEntry.list_id == StatusList.id)
