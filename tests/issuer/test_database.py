@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Stateme
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import types
+from apostille_issuer.db.attempts import ATTEMPTS
 from apostille_issuer.db.engine import Database, async_url, postgresql_arguments
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.keys.models import Secret
 from apostille_issuer.problems import IssuerProblem, SettingsError
+from support.giving_way import given_up
 from support.postgresql import Server
 from support.workers import workers, workers_ended
 
@@ -145,6 +147,19 @@ class TestAtOnce:
         )
         async with database.read() as session:
             assert await session.scalar(select(Secret.kek_id)) == "k" + "+" * 20
+
+    @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+    async def test_what_has_to_give_way_to_another_is_done_again(self, database: Database) -> None:
+        tried = []
+
+        def act(connection: Connection) -> int:
+            tried.append(add_now(connection, "a"))
+            if len(tried) < ATTEMPTS:
+                raise given_up("40P01")
+            return len(tried)
+
+        assert await database.write_at_once(act) == ATTEMPTS
+        assert await names(database) == ["a"]
 
     @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
     async def test_it_reaches_as_far_as_it_is_told(self, database: Database) -> None:

@@ -6,12 +6,13 @@ import argparse
 import json
 import re
 import shlex
+from datetime import timedelta
 
 import msgspec
 
 from apostille_issuer.app import create_app
 from apostille_issuer.cli import explaining
-from apostille_issuer.settings import Settings
+from apostille_issuer.settings import RateLimit, Settings
 from apostille_issuer.tenancy.schemas.memberships import MAX_SCOPES, MemberDraft, MemberView
 from support.readme import ROOT
 
@@ -47,7 +48,7 @@ def test_every_route_is_one() -> None:
         for method in getattr(route, "methods", ())
     }
     named = set(re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[a-z0-9_/{}-]+)`", SECTION))
-    assert len(named) == 9
+    assert len(named) == 10
     assert named <= routes
 
 
@@ -61,3 +62,5 @@ def test_its_commands_and_numbers_are_ours() -> None:
         parsed = parser.parse_args(arguments)
         assert (parsed.user, parsed.permission) == ("ada@example.com", "inventory.write")
     assert f"up to {MAX_SCOPES}" in SECTION
+    assert Settings().switch_limit_per_session == RateLimit(60, timedelta(minutes=15))
+    assert "may\nswitch 60 times in 15 minutes (`APOSTILLE_SWITCH_LIMIT_PER_SESSION`)" in SECTION

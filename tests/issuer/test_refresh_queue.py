@@ -8,20 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from apostille.clock import ManualClock
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.accounts.schemas import UserDraft
 from apostille_issuer.db import batches
+from apostille_issuer.db.attempts import ATTEMPTS
 from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.problems import IssuerProblem
-from apostille_issuer.sessions import queue as module
 from apostille_issuer.sessions.schemas import LoginRequest, TokenSet
 from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore
 from apostille_issuer.status.schemas import StatusIndex
 from support.desk import PASSWORD, settings_for
+from support.giving_way import given_up
 from support.policy import INVENTORY, manifest, refused, scalar, statements
 
 pytestmark = pytest.mark.anyio
@@ -191,28 +191,19 @@ async def test_while_the_database_is_away_nobody_is_asked_again_one_by_one(
     await asyncio.gather(*(refresh(issuer, token) for token in tokens))
 
 
-class _GaveWay(Exception):
-    def __init__(self, sqlstate: str) -> None:
-        self.sqlstate = sqlstate
-
-
-def gave_way(sqlstate: str) -> OperationalError:
-    return OperationalError("UPDATE", {}, _GaveWay(sqlstate))
-
-
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
 async def test_a_transaction_given_up_for_another_is_tried_again(
     issuer: Issuer, spy: Spy, sqlstate: str
 ) -> None:
     token = await login(issuer)
-    spy.errors = [gave_way(sqlstate) for _ in range(module.ATTEMPTS - 1)]
+    spy.errors = [given_up(sqlstate) for _ in range(ATTEMPTS - 1)]
     await refresh(issuer, token)
-    assert spy.sizes == [1] * module.ATTEMPTS
+    assert spy.sizes == [1] * ATTEMPTS
 
 
 async def test_it_is_not_tried_for_ever(issuer: Issuer, spy: Spy) -> None:
     token = await login(issuer)
-    spy.errors = [gave_way("40001") for _ in range(module.ATTEMPTS)]
+    spy.errors = [given_up("40001") for _ in range(ATTEMPTS)]
     with refused(ProblemCode.DATABASE_UNAVAILABLE):
         await refresh(issuer, token)
     await refresh(issuer, token)

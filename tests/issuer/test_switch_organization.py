@@ -12,11 +12,13 @@ import pytest
 from msgspec import UNSET, Struct
 from sqlalchemy import delete, update
 
+from apostille_issuer.db.attempts import ATTEMPTS
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.db.types import new_id
 from apostille_issuer.sessions.models import LoginSession
 from apostille_issuer.tenancy.models import Membership, Organization, Tenant, TenantDomain
 from support.desk import Desk, Person, bearer, problem_of
+from support.giving_way import given_up
 from support.lists import bit_in, place_of
 from support.tenants import insert_membership, insert_organization, insert_tenant
 
@@ -335,3 +337,42 @@ def test_a_session_goes_with_its_organization(town: Town) -> None:
 
     assert town.desk.run(left()) is None
     assert problem_of(town.desk.refresh(tokens["refresh_token"]), 401) == "session_ended"
+
+
+def test_a_session_that_switches_all_the_time_is_slowed_down(town: Town) -> None:
+    limit = town.desk.issuer.settings.switch_limit_per_session
+    tokens, others = town.desk.tokens(town.ada.login), town.desk.tokens(town.ada.login)
+    for number in range(limit.attempts):
+        answer = town.switch(tokens["refresh_token"], town.root if number % 2 else None)
+        assert answer.status_code == 200
+        tokens = answer.json()
+    refused = town.switch(tokens["refresh_token"], town.root)
+    assert problem_of(refused, 429) == "rate_limited"
+    wait = int(refused.headers["retry-after"])
+    assert 1 <= wait <= limit.per.total_seconds() / limit.attempts
+    # Nothing was used up, the session can do everything else, and so can others.
+    tokens = town.desk.renewed(tokens["refresh_token"])
+    assert town.switch(others["refresh_token"], town.root).status_code == 200
+    town.desk.wait(timedelta(seconds=wait))
+    assert town.switch(tokens["refresh_token"], town.root).status_code == 200
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_a_switch_that_has_to_give_way_is_tried_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch, sqlstate: str
+) -> None:
+    store = town.desk.issuer.sessions._switches._store
+    real, tried = store.switch, []
+
+    async def switch(*arguments: Any) -> Any:
+        tried.append(sqlstate)
+        outcome = await real(*arguments)
+        if len(tried) < ATTEMPTS:
+            raise given_up(sqlstate)
+        return outcome
+
+    monkeypatch.setattr(store, "switch", switch)
+    answer = town.switch(town.desk.tokens(town.ada.login)["refresh_token"], town.root)
+    assert answer.status_code == 200
+    assert len(tried) == ATTEMPTS
+    assert len(town.switches()) == 1

@@ -224,6 +224,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "hashing_queue": _whole_number,
     "login_limit_per_account": _rate,
     "login_limit_per_address": _rate,
+    "switch_limit_per_session": _rate,
     "client_limit_per_key": _rate,
     "client_limit_per_address": _rate,
     "api_key_max_lifetime": _duration,

@@ -342,7 +342,9 @@ class Issuer:
             refreshes=RefreshQueue(self.database, store, self.status.indexes),
             switches=OrganizationSwitch(
                 self.database,
+                self.clock,
                 self.audit,
+                limit=settings.switch_limit_per_session,
                 store=store,
                 indexes=self.status.indexes,
                 rights=rights,

@@ -108,6 +108,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Failed logins of one login name, then 429."""
     login_limit_per_address: RateLimit = RateLimit(100, timedelta(minutes=15))
     """Failed logins from one address, then 429."""
+    switch_limit_per_session: RateLimit = RateLimit(60, timedelta(minutes=15))
+    """Changes of organization by one session, then 429."""
     client_limit_per_key: RateLimit = RateLimit(10, timedelta(minutes=15))
     """Failed authentications of one API key from one address, then they get 429."""
     client_limit_per_address: RateLimit = RateLimit(300, timedelta(minutes=15))
@@ -191,6 +193,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name in (
             *("login_limit_per_account", "login_limit_per_address"),
             *("client_limit_per_key", "client_limit_per_address"),
+            "switch_limit_per_session",
         ):
             limit: RateLimit = getattr(self, name)
             if limit.attempts < 1 or limit.per < timedelta(seconds=1):

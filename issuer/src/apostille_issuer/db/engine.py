@@ -19,6 +19,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.db import sqlite
+from apostille_issuer.db.attempts import until_it_holds
 from apostille_issuer.db.batches import Batches
 from apostille_issuer.db.reach import Reach, reaching
 from apostille_issuer.problems import IssuerProblem, SettingsError
@@ -149,7 +150,8 @@ class Database:
         end, where otherwise each statement is handed over; and those that wait
         for the writer are committed together, one after the other, as if each
         were alone. Where one of them raises, all are rolled back and done
-        again without it. So *act* is synchronous, short, touches nothing that
+        again without it; on PostgreSQL one that has to give way to another
+        transaction is done again. So *act* is synchronous, short, touches nothing that
         is not safe there, and may be done more than once. Who is cancelled
         while he waits may find it done.
 
@@ -157,7 +159,7 @@ class Database:
             IssuerProblem: What :meth:`begin` raises, and what *act* does.
         """
         if self._acts is None:
-            return await _at_once(self._writer, act, reach)
+            return await until_it_holds(lambda: _at_once(self._writer, act, reach))
         done: T = await self._acts.outcome_of(act)  # SQLite knows no reach
         return done
 

@@ -123,6 +123,7 @@ class SessionController(Controller):
             ProblemCode.REFRESH_TOKEN_REUSED,
             ProblemCode.SESSION_ENDED,
             ProblemCode.NOT_A_MEMBER,
+            ProblemCode.RATE_LIMITED,
             ProblemCode.CSRF_FAILED,
             *UNABLE,
         ),

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from sqlalchemy.exc import DBAPIError
-
+from apostille_issuer.db.attempts import until_it_holds
 from apostille_issuer.db.batches import Batches
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
-from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore
 from apostille_issuer.status.allocation import IndexAllocator
 
 __all__ = ["RefreshQueue"]
-
-ATTEMPTS: Final = 5
-"""Transactions tried where PostgreSQL gives up one for the sake of another."""
-
-_SERIALIZATION_FAILURE: Final = "40001"
-_DEADLOCK_DETECTED: Final = "40P01"
 
 
 class RefreshQueue:
@@ -46,13 +37,7 @@ class RefreshQueue:
         return await self._batches.outcome_of(ask)
 
     async def _commit(self, asks: Sequence[Ask]) -> list[Outcome]:
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return await self._transact(asks)
-            except IssuerProblem as problem:
-                if not _gave_way(problem):
-                    raise
-        return await self._transact(asks)
+        return await until_it_holds(lambda: self._transact(asks))
 
     async def _transact(self, asks: Sequence[Ask]) -> list[Outcome]:
         # Before the transaction, for a block of indexes takes one of its own.
@@ -63,10 +48,3 @@ class RefreshQueue:
         finally:
             # Most sessions have one; those handed out are lost if this fails.
             self._indexes.give_back(spare)
-
-
-def _gave_way(problem: IssuerProblem) -> bool:
-    """Say whether the transaction was given up for another one's sake: trying again helps."""
-    cause = problem.__cause__
-    state = getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None
-    return state in (_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 
 import msgspec
@@ -9,12 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
+from apostille_issuer.accounts.throttle import Buckets
 from apostille_issuer.audit.service import AuditTrail
+from apostille_issuer.clock import Clock
+from apostille_issuer.db.attempts import until_it_holds
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
+from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.sessions.mint import Bearer
 from apostille_issuer.sessions.rights import RightsReader
 from apostille_issuer.sessions.store import Ask, Outcome, RefreshStore, Spoken
+from apostille_issuer.settings import RateLimit
 from apostille_issuer.status.allocation import IndexAllocator
 
 __all__ = ["OrganizationSwitch"]
@@ -23,17 +29,21 @@ __all__ = ["OrganizationSwitch"]
 class OrganizationSwitch:
     """Uses a refresh token, alone in its transaction, for tokens that speak for somebody else."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the composition root hands over, by name
         self,
         database: Database,
+        clock: Clock,
         audit: AuditTrail,
         *,
+        limit: RateLimit,
         store: RefreshStore,
         indexes: IndexAllocator,
         rights: RightsReader,
     ) -> None:
-        """Take where sessions are, and what they need."""
+        """Take where sessions are, what they need, and how often one may switch."""
         self._database = database
+        self._clock = clock
+        self._places = Buckets(limit)
         self._audit = audit
         self._store = store
         self._indexes = indexes
@@ -45,9 +55,22 @@ class OrganizationSwitch:
         Membership is looked up now, and nobody changes it meanwhile.
 
         Raises:
-            IssuerProblem: ``not_a_member``, and what a refresh raises. Nothing
-                has been used up.
+            IssuerProblem: ``not_a_member``; ``rate_limited``, with
+                ``retry_after``: each switch voids a token, which is kept in a
+                status list for an hour; and what a refresh raises. Nothing has
+                been used up.
         """
+        self._take_place(ask.use.session_id)
+        return await until_it_holds(lambda: self._switch(ask, organization_id))
+
+    def _take_place(self, session_id: uuid.UUID) -> None:
+        key, now = (str(session_id),), self._clock().timestamp()
+        bucket = self._places.look(key, now)
+        if seconds := self._places.wait(bucket, now):
+            raise IssuerProblem(ProblemCode.RATE_LIMITED, retry_after=math.ceil(seconds))
+        self._places.take(key, bucket)
+
+    async def _switch(self, ask: Ask, organization_id: uuid.UUID | None) -> Outcome:
         spare = await self._indexes.take(1)
         try:
             async with self._database.begin(EVERY_TENANT) as session:
