@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +34,7 @@ class Line:
 
     async def begun(self) -> None:
         """Wait until the next work has begun: all that is done before it is done."""
-        await asyncio.to_thread(self._begun.acquire)
+        assert await asyncio.to_thread(self._begun.acquire, timeout=30)
 
     def let_through(self, count: int = 1) -> None:
         """Let *count* works end."""
@@ -149,6 +150,25 @@ async def test_closing_drops_who_waits_and_tells_who_was_held(line: Line) -> Non
     assert await results(held, running) == [0, 1]
     with pytest.raises(asyncio.CancelledError):
         await queued
+
+
+async def test_who_was_held_for_somebody_who_could_not_come_is_told(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of who finds the threads closed is taken for a moment."""
+
+    def refuse(*_: object) -> None:
+        line.let_through()
+        while not line.threads._untold:
+            time.sleep(0.001)
+        raise RuntimeError
+
+    held = await line.stand(1)
+    await line.begun()
+    monkeypatch.setattr(line.threads._threads, "submit", refuse)
+    with pytest.raises(RuntimeError):
+        await line.threads.run(lambda: 2)
+    assert await held == 1
 
 
 async def test_there_are_places_for_so_many_and_no_more() -> None:

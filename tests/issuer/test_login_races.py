@@ -9,10 +9,12 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from apostille.clock import ManualClock
 from apostille_contracts.problems import ProblemCode
-from apostille_issuer.accounts.hashing import Verified
+from apostille_issuer.accounts.hashing import Hashing, Verified
+from apostille_issuer.accounts.models import User
 from apostille_issuer.accounts.schemas import PasswordChange, UserDraft, UserPatch
 from apostille_issuer.http.context import COMMAND_LINE, RequestContext
 from apostille_issuer.issuer import Issuer
@@ -98,6 +100,35 @@ async def test_an_outdated_hash_is_not_written_over_a_new_password(
         await login(issuer)
     request = LoginRequest(login="ada", password=OTHER_PASSWORD)
     await issuer.sessions.login(request, WHERE)
+
+
+async def test_logins_at_once_with_an_outdated_hash_all_succeed(
+    issuer: Issuer, ada: uuid.UUID
+) -> None:
+    old = Hashing(memory_kib=64, time_cost=1)
+    hashed = await old.hash(PASSWORD)
+    old.close()
+    async with issuer.database.begin() as session:
+        await session.execute(update(User).where(User.id == ada).values(password_hash=hashed))
+    tokens = await asyncio.gather(*(login(issuer) for _ in range(6)))
+    assert len({each.refresh_token for each in tokens}) == 6
+    tags = "SELECT count(*) FROM audit_events WHERE tag = "
+    assert await scalar(issuer.database, tags + "'account:password:rehashed'") == 1
+    assert await scalar(issuer.database, tags + "'session:login:failed'") == 0
+
+
+async def test_who_finds_another_hash_each_time_is_refused(
+    issuer: Issuer, ada: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def overtaken(_password: str, stored: str | None) -> Verified:
+        async with issuer.database.begin() as session:
+            other = update(User).where(User.id == ada).values(password_hash=f"{stored}+")
+            await session.execute(other)
+        return Verified(outdated=False)
+
+    monkeypatch.setattr(issuer.hashing, "verify", overtaken)
+    with refused(ProblemCode.INVALID_CREDENTIALS):
+        await login(issuer)
 
 
 @pytest.mark.usefixtures("ada")

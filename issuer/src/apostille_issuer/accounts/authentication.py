@@ -28,7 +28,11 @@ from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import RequestContext
 from apostille_issuer.problems import IssuerProblem
 
-__all__ = ["Authenticated", "Authenticator"]
+__all__ = ["Authenticated", "Authenticator", "Superseded"]
+
+
+class Superseded(Exception):
+    """What a password was compared with is not its user's any more, or he may not log in."""
 
 
 class _Candidate(Struct, frozen=True):
@@ -116,7 +120,8 @@ class Authenticator:
         does that now waits, and then finds the session that is being made.
 
         Raises:
-            IssuerProblem: ``invalid_credentials``; it no longer holds.
+            Superseded: It no longer holds. The password may be right all the
+                same: another login may have hashed it anew.
         """
         seen = {"seen_id": found.user_id, "seen_hash": found.seen_hash}
         if found.new_hash is None:
@@ -124,7 +129,7 @@ class Authenticator:
         else:
             holds = self._rehash(statements, found, context)
         if not holds:
-            raise IssuerProblem(ProblemCode.INVALID_CREDENTIALS)
+            raise Superseded
 
     async def refused(
         self, found: Authenticated, code: ProblemCode, context: RequestContext

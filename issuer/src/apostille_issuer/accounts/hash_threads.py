@@ -57,8 +57,8 @@ class HashThreads:
         self._places = workers + queue
         self._start = start
         self._lock = threading.Lock()
-        # What follows is guarded by it.
         self._started = 0
+        # What follows is guarded by it, but for how long the last work took.
         self._unfinished = 0
         self._untold: list[tuple[asyncio.Future[Any], Future[Any]]] = []
         self._held_since = self._took = 0.0
@@ -84,11 +84,10 @@ class HashThreads:
         try:
             done = self._threads.submit(self._timed, work)
         except RuntimeError:
-            with self._lock:
-                self._unfinished -= 1
+            self._finished()
             raise
         # Called once, whatever becomes of it, where it is finished or cancelled.
-        done.add_done_callback(lambda done: self._finished(told, done))
+        done.add_done_callback(lambda done: self._finished((told, done)))
         try:
             return await told
         except asyncio.CancelledError:
@@ -96,7 +95,10 @@ class HashThreads:
             raise
 
     def in_each(self, work: Callable[[], None]) -> None:
-        """Do *work* once in every thread that has been started, unless they are busy."""
+        """Do *work* once in every thread that has been started, unless they are busy.
+
+        After the end there are none.
+        """
         # So that none does the work of two.
         everybody = threading.Barrier(self._started)
 
@@ -105,8 +107,9 @@ class HashThreads:
                 everybody.wait(BARRIER_SECONDS)
                 work()
 
-        for _ in range(self._started):
-            self._threads.submit(together)
+        with suppress(RuntimeError):
+            for _ in range(self._started):
+                self._threads.submit(together)
 
     def close(self) -> None:
         """Finish what is being done and drop what waits."""
@@ -127,10 +130,11 @@ class HashThreads:
         finally:
             self._took = time.monotonic() - begun
 
-    def _finished(self, told: asyncio.Future[Any], done: Future[Any]) -> None:
+    def _finished(self, *finished: tuple[asyncio.Future[Any], Future[Any]]) -> None:
+        """Give a place back, and tell whom nobody else is waited for."""
         with self._lock:
             self._unfinished -= 1
-            self._untold.append((told, done))
+            self._untold += finished
             if self._others_will_follow():
                 return
             group, self._untold = self._untold, []

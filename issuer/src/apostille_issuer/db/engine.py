@@ -101,11 +101,12 @@ class Database:
             pool_size: Connections kept on PostgreSQL, and readers on SQLite.
         """
         self.url = async_url(url)
+        self.timeout = timeout
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
             self._writer = _sqlite_engine(self.url, timeout, pool_size=1, writer=True)
             self._reader = _sqlite_engine(self.url, timeout, pool_size=pool_size, writer=False)
-            self._acts: Batches[_Act, Any] | None = Batches(self._all_at_once)
+            self._acts: Batches[_Act, Any] | None = Batches(self._all_at_once, patience=timeout)
         else:
             self._writer = _postgresql_engine(self.url, timeout, pool_size)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
@@ -150,10 +151,10 @@ class Database:
         end, where otherwise each statement is handed over; and those that wait
         for the writer are committed together, one after the other, as if each
         were alone. Where one of them raises, all are rolled back and done
-        again without it; on PostgreSQL one that has to give way to another
+        again in halves, until it is alone; on PostgreSQL one that has to give way to another
         transaction is done again. So *act* is synchronous, short, touches nothing that
         is not safe there, and may be done more than once. Who is cancelled
-        while he waits may find it done.
+        when it has begun will find it done.
 
         Raises:
             IssuerProblem: What :meth:`begin` raises, and what *act* does.

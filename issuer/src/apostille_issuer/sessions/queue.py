@@ -22,7 +22,7 @@ class RefreshQueue:
         self._database = database
         self._store = store
         self._indexes = indexes
-        self._batches = Batches(self._commit)
+        self._batches = Batches(self._commit, patience=database.timeout)
 
     async def use(self, ask: Ask) -> Outcome:
         """Return what comes of *ask*, once that is committed.

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, insert
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
-from apostille_issuer.accounts.authentication import Authenticator
+from apostille_issuer.accounts.authentication import Authenticator, Superseded
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
@@ -104,6 +104,18 @@ class SessionService:
                 ``not_a_member`` of the organization named, or of any where the
                 host is a tenant's.
         """
+        try:
+            return await self._begin(request, context)
+        except Superseded:
+            pass
+        # Compared with what there is now: his other login may have hashed the
+        # same password anew; or it is not his any more, and that is found out.
+        try:
+            return await self._begin(request, context)
+        except Superseded:
+            raise IssuerProblem(ProblemCode.INVALID_CREDENTIALS) from None
+
+    async def _begin(self, request: LoginRequest, context: RequestContext) -> TokenSet:
         found = await self._authenticator.authenticate(request.login, request.password, context)
         context = msgspec.structs.replace(context, actor_id=found.user_id)
         audience, now = _audiences(request), self._clock()
