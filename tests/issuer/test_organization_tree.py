@@ -162,6 +162,27 @@ def test_nobody_lifts_a_denial_by_moving_out_of_it(firm: Firm) -> None:
     assert firm.move(works, south, firm.desk.root()).status_code == 200
 
 
+def test_nobody_puts_who_administers_where_it_goes_out_of_office_by_moving(firm: Firm) -> None:
+    """What the boss is denied in the works he could not hand on in the south any more."""
+    north, south = firm.put("North"), firm.put("South")
+    works = firm.put("Works", north)
+    writes = firm.role(firm.root, "iam.organizations.*")
+    eve, boss = firm.member(works, "admin"), firm.member(south, "admin")
+    for place in (north, south):
+        firm.join(place, eve, writes)
+    firm.join(works, boss, firm.role(works, deny=["iam.members.write"]))
+    headers = bearer(firm.speak(eve, works))
+    refused = firm.move(works, south, headers)
+    assert problem_of(refused, 403) == "grant_exceeds_own"
+    assert refused.json()["missing"] == ["iam.*"]
+    # What is denied to who has no more rights above than she hinders nobody.
+    yard = firm.put("Yard", north)
+    firm.join(yard, eve, "admin")
+    firm.member(yard, firm.role(yard, deny=["iam.members.write"]))
+    assert firm.move(yard, south, bearer(firm.speak(eve, yard))).status_code == 200
+    assert firm.move(works, south).status_code == 200
+
+
 def test_a_role_of_what_it_leaves_keeps_it_there_while_members_have_it(firm: Firm) -> None:
     north, south = firm.put("North"), firm.put("South")
     works = firm.put("Works", north)

@@ -23,10 +23,26 @@ from apostille_issuer.access.policy import require_held, rights_of
 from apostille_issuer.access.superusers import require_no_superuser
 from apostille_issuer.http.context import RequestContext
 
-__all__ = ["OVER_ISSUER", "require_may_deny"]
+__all__ = ["OVER_ISSUER", "denied_in", "require_may_deny"]
 
 OVER_ISSUER: Final = or_(RoleGrant.grant == EVERYTHING, RoleGrant.grant.startswith("iam."))
 """True of grants of rights over the issuer."""
+
+
+def denied_in(organizations: Select[uuid.UUID]) -> Select[uuid.UUID]:
+    """Return the statement that finds to whom a role denies rights over the issuer there."""
+    return (
+        select(USERS.c.id)
+        .distinct()
+        .join(MEMBERSHIPS, MEMBERSHIPS.c.user_id == USERS.c.id)
+        .join(MembershipRole, MembershipRole.membership_id == MEMBERSHIPS.c.id)
+        .join(RoleGrant, RoleGrant.role_id == MembershipRole.role_id)
+        .where(
+            MEMBERSHIPS.c.organization_id.in_(organizations),
+            RoleGrant.effect == "deny",
+            OVER_ISSUER,
+        )
+    )
 
 
 async def require_may_deny(

@@ -7,6 +7,7 @@ import uuid
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.problems import FieldError, ProblemCode
+from apostille_issuer.access.denying import denied_in, require_may_deny
 from apostille_issuer.access.holdings import holdings_in
 from apostille_issuer.access.inheritance import handed_down, inheritors, roles_from
 from apostille_issuer.access.policy import Change, require_held
@@ -44,11 +45,13 @@ async def hand_over(
 
     Void the access tokens of both that speak for it or for one below it. Who
     brings it there hands it on: to be let go of by a role that denies is as
-    much as to be allowed. Call it before it is moved.
+    much as to be allowed; and who is denied something in it must not lose by it
+    what he may do further up, unless to who may do as much. Call it before it is moved.
 
     Raises:
         IssuerProblem: ``in_use``: members have roles in it that cannot come
-            along; ``grant_exceeds_own``, naming what is missing.
+            along; ``grant_exceeds_own``, naming what is missing;
+            ``protected``.
     """
     session = change.session
     was_in = await _above(session, organization.id) - {organization.id}
@@ -68,6 +71,8 @@ async def hand_over(
     gained, lost = await handed_down(session, entered), await handed_down(session, left)
     own = await holdings_in(session, context, organization.id, WRITE)
     require_held(own.below, gained.allows | gained.denies | lost.denies)
+    # What is denied in it tells from now on in what it comes to.
+    await require_may_deny(session, context, denied_in(moved), parent.id, field="parent_id")
     await change.rights_changed(inheritors(left | entered), moved)
 
 

@@ -287,7 +287,7 @@ class Organizations:
                 the root; ``organization_inactive`` for the new parent;
                 ``organization_too_deep``; ``name_taken``; ``in_use``: members
                 have roles in it that belong to an organization that it leaves;
-                ``grant_exceeds_own``.
+                ``grant_exceeds_own``, ``protected``: of :func:`.hand_over`.
         """
         async with self._change(context, EventTag.ORGANIZATION_MOVED, organization_id) as change:
             session = change.session

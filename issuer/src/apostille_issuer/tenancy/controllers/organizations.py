@@ -176,6 +176,7 @@ class OrganizationController(Controller):
             TAKEN,
             IN_USE,
             EXCEEDS,
+            PROTECTED,
             body=True,
             anywhere=True,
         ),
