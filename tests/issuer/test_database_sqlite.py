@@ -158,6 +158,21 @@ async def test_what_waits_for_the_writer_is_committed_together(
     assert await _rows_while_writing(database) == ["date", *names]
 
 
+async def test_who_writes_again_and_again_lets_others_in_between(database: Database) -> None:
+    order: list[str] = []
+
+    async def write(name: str, count: int) -> None:
+        for number in range(count):
+            async with database.begin() as session:
+                fruit = {"name": f"{name} {number}"}
+                await session.execute(text("INSERT INTO fruit VALUES (:name)"), fruit)
+            order.append(name)
+
+    await asyncio.gather(write("purge", 40), *(write(f"login {n}", 1) for n in range(5)))
+    last_login = max(index for index, name in enumerate(order) if name.startswith("login"))
+    assert last_login < 12, order
+
+
 async def test_one_that_fails_spoils_none_of_the_others(database: Database) -> None:
     def act(number: int) -> Callable[[Connection], int]:
         def add(connection: Connection) -> int:

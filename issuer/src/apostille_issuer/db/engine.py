@@ -124,6 +124,9 @@ class Database:
             IssuerProblem: ``database_unavailable``, with ``retry_after``;
                 ``validation_failed`` for a value that the database cannot hold.
         """
+        # The pool gives a connection to who asks before it does to who was woken
+        # up for it: who writes again and again would keep all others out.
+        await asyncio.sleep(0)
         async with _transaction(self._writer, reach) as session:
             yield session
 
