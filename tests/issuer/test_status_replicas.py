@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -294,7 +294,7 @@ async def test_sweeping_goes_on_after_a_failure(
         ZeroDivisionError(),
     ]
 
-    async def sweep() -> int:
+    async def sweep(_now: datetime) -> int:
         await asyncio.sleep(0)
         if results:
             raise results.pop(0)
@@ -307,6 +307,35 @@ async def test_sweeping_goes_on_after_a_failure(
         await asyncio.wait_for(swept.wait(), 30)
     assert "could not drop old entries" in caplog.text
     assert "dropping old entries of status lists failed" in caplog.text
+
+
+async def test_a_clock_that_is_set_forward_sweeps_nothing_that_others_need(
+    database: Database,
+    replicas: list[Replica],
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, _ = replicas
+    status = here.issuer.status
+    await here.logout(await here.login())
+    swept, times, real = asyncio.Event(), [], status.sweep
+
+    async def sweep(now: datetime) -> int:
+        times.append(now)
+        dropped = await real(now)
+        if len(times) > 3:
+            swept.set()
+        return dropped
+
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0)
+    monkeypatch.setattr(status, "sweep", sweep)
+    started = clock.now()
+    async with status.sweeping():
+        await asyncio.sleep(0)
+        clock.shift_wall(timedelta(days=365))
+        await asyncio.wait_for(swept.wait(), 30)
+    assert max(times) - started < timedelta(minutes=10)
+    assert await scalar(database, "SELECT count(*) FROM status_entries") == 1
 
 
 async def test_a_board_alone_knows_no_list(database: Database, clock: ManualClock) -> None:

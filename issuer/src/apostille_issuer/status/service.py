@@ -6,20 +6,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, select, tuple_
 
 from apostille.status import StaticStatus
-from apostille_issuer.clock import Clock
+from apostille_issuer.clock import Clock, SettledClock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.keys.service import KeyService
 from apostille_issuer.problems import IssuerProblem
 from apostille_issuer.status.allocation import IndexAllocator
 from apostille_issuer.status.board import Posted, StatusBoard
 from apostille_issuer.status.documents import ListDocument
-from apostille_issuer.status.marking import StatusMarks
+from apostille_issuer.status.marking import TOKENS_DIE_WITHIN, StatusMarks
 from apostille_issuer.status.models import StatusEntry
 from apostille_issuer.status.publishing import StatusPublisher
 from apostille_issuer.status.retiring import ListRetirement
@@ -104,17 +104,20 @@ class StatusService:
             )
             self._caught_up = lists
 
-    async def sweep(self) -> int:
+    async def sweep(self, now: datetime | None = None) -> int:
         """Drop the bits that no living token needs, and return how many those were.
 
         Lists get smaller by it when they are next read whole; nobody who
         verifies a token sees a difference.
+
+        Args:
+            now: The present, if not what the clock says.
         """
-        dropped = 0
+        dropped, now = 0, now or self._clock()
         while True:
             async with self._database.begin() as session:
                 due = select(StatusEntry.list_id, StatusEntry.idx)
-                due = due.where(StatusEntry.drop_at <= self._clock()).limit(SWEEP_ROWS)
+                due = due.where(StatusEntry.drop_at <= now).limit(SWEEP_ROWS)
                 rows = (await session.execute(due.with_for_update(skip_locked=True))).all()
                 if rows:
                     key = tuple_(StatusEntry.list_id, StatusEntry.idx)
@@ -125,7 +128,10 @@ class StatusService:
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
-        """Sweep again and again for as long as the block runs."""
+        """Sweep again and again for as long as the block runs.
+
+        A clock that is set forward is not believed for as long as bits stay.
+        """
         stop = asyncio.Event()
         task = asyncio.create_task(self._sweep_until(stop))
         try:
@@ -135,13 +141,15 @@ class StatusService:
             await task
 
     async def _sweep_until(self, stop: asyncio.Event) -> None:
+        settled = SettledClock(self._clock, TOKENS_DIE_WITHIN)
+        settled()  # as it is at the start, to compare with
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
             if stop.is_set():
                 return
             try:
-                await self.sweep()
+                await self.sweep(settled())
             except IssuerProblem:
                 # What is not dropped now is dropped later; a list is right either way.
                 _log.warning("could not drop old entries of status lists", exc_info=True)
