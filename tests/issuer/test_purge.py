@@ -7,7 +7,7 @@ import os
 import shlex
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from apostille_issuer import purging as module
 from apostille_issuer.accounts.schemas import UserDraft
 from apostille_issuer.cli import COMMANDS, main
 from apostille_issuer.clients import purging as of_clients
+from apostille_issuer.clock import utc_now
 from apostille_issuer.http.context import COMMAND_LINE
 from apostille_issuer.issuer import Issuer
 from apostille_issuer.problems import IssuerProblem, SettingsError
@@ -258,6 +259,7 @@ def test_a_process_that_serves_purges_by_itself(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PURGE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "BELIEVED_AFTER", timedelta(0))  # a month passes at once
     with open_desk(database_url) as desk:
         ada = desk.hire()
         ended = desk.tokens(ada.login)
@@ -276,9 +278,13 @@ class Rows:
     def __init__(self, name: str, *outcomes: Exception | int) -> None:
         self.name = name
         self.outcomes = list(outcomes)
+        self.times: list[datetime] = []
+        self.begun = asyncio.Event()
         self.through = asyncio.Event()
 
-    async def purge(self, stop: asyncio.Event) -> int:  # noqa: ARG002 - as each kind has it
+    async def purge(self, stop: asyncio.Event, now: datetime) -> int:  # noqa: ARG002 - as all
+        self.times.append(now)
+        self.begun.set()
         if not self.outcomes:
             self.through.set()
             return 0
@@ -296,7 +302,7 @@ async def test_purging_goes_on_after_failures_and_one_kind_keeps_no_other(
     monkeypatch.setattr(module, "PURGE_SECONDS", 0)
     away = IssuerProblem(ProblemCode.DATABASE_UNAVAILABLE, retry_after=2)
     kinds = [Rows("letters", away, ZeroDivisionError()), Rows("stamps", 3, 0)]
-    async with module.Purge(*kinds).purging():
+    async with module.Purge(utc_now, *kinds).purging():
         for kind in kinds:
             await asyncio.wait_for(kind.through.wait(), 30)
     said = [record.getMessage() for record in caplog.records if record.name == module.logger.name]
@@ -306,6 +312,20 @@ async def test_purging_goes_on_after_failures_and_one_kind_keeps_no_other(
         "purging letters failed",
     ]
     assert len(said) == 3
+
+
+@pytest.mark.anyio
+async def test_a_clock_that_is_set_forward_deletes_nothing(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PURGE_SECONDS", 0)
+    kind, started = Rows("letters", 0, 0, 0, 0), clock.now()
+    async with module.Purge(clock.now, kind).purging():
+        await asyncio.wait_for(kind.begun.wait(), 30)
+        clock.shift_wall(365 * DAY)
+        await asyncio.wait_for(kind.through.wait(), 30)
+    assert len(kind.times) > 4
+    assert max(kind.times) - started < timedelta(minutes=10)
 
 
 # The command, and what is written about it.

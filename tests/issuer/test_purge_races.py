@@ -282,7 +282,7 @@ async def test_a_process_that_is_to_end_begins_nothing_further(
 
     monkeypatch.setattr(walk, "_delete", then_stop)
     if kind == "sessions":
-        assert await chosen.purge(stop) == 1
+        assert await chosen.purge(stop, clock.now()) == 1
         assert len(await keys_in(issuer.database, "sessions")) == 2
     stop.set()
-    assert await chosen.purge(stop) == 0
+    assert await chosen.purge(stop, clock.now()) == 0

@@ -104,7 +104,7 @@ async def _add(database: Database, *rows: tuple[int, datetime]) -> None:
 
 async def _candidates(database: Database, clock: ManualClock) -> list[int]:
     async with database.read() as session:
-        return list(await ListRetirement(clock.now).candidates(session))
+        return list(await ListRetirement().candidates(session, clock.now()))
 
 
 @pytest.mark.anyio
@@ -138,9 +138,9 @@ async def test_a_bit_that_is_set_keeps_its_list_also_at_the_last_moment(
         await session.execute(insert(StatusEntry).values(**entry))
     assert await _candidates(database, clock) == [2]
     async with database.begin() as session:
-        assert await ListRetirement(clock.now).retire(session, [1, 2, 3]) == 1
+        assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 1
     async with database.begin() as session:
-        assert await ListRetirement(clock.now).retire(session, [1, 2, 3]) == 0
+        assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 0
     assert await _candidates(database, clock) == []
 
 
@@ -154,7 +154,7 @@ async def test_two_that_retire_the_same_at_once_count_it_once(
 
     async def retire() -> int:
         async with database.begin() as session:
-            return await ListRetirement(clock.now).retire(session, list(range(1, 12)))
+            return await ListRetirement().retire(session, list(range(1, 12)), clock.now())
 
     assert sum(await asyncio.gather(*(retire() for _ in range(4)))) == 10
 
@@ -182,7 +182,7 @@ async def test_another_replica_forgets_a_list_and_keeps_what_it_knows_of_the_oth
 
 
 async def _gone(session: AsyncSession, clock: ManualClock, lists: list[int]) -> Any:
-    assert await ListRetirement(clock.now).retire(session, lists) == len(lists)
+    assert await ListRetirement().retire(session, lists, clock.now()) == len(lists)
 
 
 def test_documents_of_retired_lists_are_not_kept(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +280,7 @@ async def test_purging_goes_on_after_failures(
         ZeroDivisionError(),
     ]
 
-    async def purge_due() -> int:
+    async def purge_due(*, now: datetime) -> int:  # noqa: ARG001 - as the real one
         if results:
             raise results.pop(0)
         done.set()
@@ -292,6 +292,29 @@ async def test_purging_goes_on_after_failures(
         await asyncio.wait_for(done.wait(), 30)
     assert "cannot purge deleted tenants: database_unavailable" in caplog.text
     assert "purging deleted tenants failed" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_clock_that_is_set_forward_purges_nobody(
+    issuer: Issuer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[datetime] = []
+    done = asyncio.Event()
+
+    async def purge_due(*, now: datetime) -> int:
+        times.append(now)
+        if len(times) == 1:
+            clock.shift_wall(timedelta(days=365))
+        if len(times) > 3:
+            done.set()
+        return 0
+
+    monkeypatch.setattr(module, "PURGE_SECONDS", 0)
+    monkeypatch.setattr(issuer.tenancy.purge, "purge_due", purge_due)
+    started = clock.now()
+    async with issuer.tenancy.purge.purging():
+        await asyncio.wait_for(done.wait(), 30)
+    assert max(times) - started < timedelta(minutes=10)
 
 
 def test_a_process_that_serves_purges_by_itself(

@@ -52,9 +52,9 @@ class SettledClock:
 
     def __call__(self) -> dt.datetime:
         """Return the least that the time may be, by what was seen lately."""
-        elapsed = self._monotonic()
-        self._seen.append((elapsed, self._clock().timestamp() - elapsed))
+        elapsed, now = self._monotonic(), self._clock()
+        ahead = now.timestamp() - elapsed
+        self._seen.append((elapsed, ahead))
         while self._seen[0][0] < elapsed - self._lasting:
             self._seen.popleft()
-        ahead = min(ahead for _, ahead in self._seen)
-        return dt.datetime.fromtimestamp(elapsed + ahead, dt.UTC)
+        return now - dt.timedelta(seconds=ahead - min(ahead for _, ahead in self._seen))

@@ -154,9 +154,10 @@ class Issuer:
             self.database, clock, self.audit, access=self.access, ender=ender
         )
         self.purge = Purge(
-            SessionPurge(self.database, clock, retention=settings.session_retention),
-            InvitationPurge(self.database, clock, retention=settings.invitation_retention),
-            AssertionPurge(self.database, clock),
+            clock,
+            SessionPurge(self.database, retention=settings.session_retention),
+            InvitationPurge(self.database, retention=settings.invitation_retention),
+            AssertionPurge(self.database),
             StatusListPurge(self.database, self.status.retirement),
         )
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import delete, select, tuple_
 
 from apostille_issuer.clients.models import UsedAssertion
-from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.purging import PURGE_ROWS
 
@@ -24,16 +23,16 @@ class AssertionPurge:
 
     name = "used assertions"
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        """Take where they are, and who tells which have expired."""
+    def __init__(self, database: Database) -> None:
+        """Take where they are."""
         self._database = database
-        self._clock = clock
 
-    async def purge(self, stop: asyncio.Event) -> int:
+    async def purge(self, stop: asyncio.Event, now: datetime) -> int:
         """Delete those that expired a day ago, and return how many this call has deleted.
 
         Args:
             stop: Once this happens no further transaction begins.
+            now: The present.
 
         Raises:
             IssuerProblem: ``database_unavailable``.
@@ -42,7 +41,7 @@ class AssertionPurge:
         # Few are there that have not expired: no index, and no walk.
         due = (
             select(UsedAssertion.account_id, UsedAssertion.jti_hash)
-            .where(UsedAssertion.expires_at <= self._clock() - SLACK)
+            .where(UsedAssertion.expires_at <= now - SLACK)
             .limit(PURGE_ROWS)
             .with_for_update(skip_locked=True)
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from sqlalchemy import Table, or_, select
 
-from apostille_issuer.clock import Clock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.purging import purge_rows
 from apostille_issuer.db.reach import EVERY_TENANT
@@ -31,22 +30,20 @@ class SessionPurge:
 
     name = "sessions"
 
-    def __init__(self, database: Database, clock: Clock, *, retention: timedelta) -> None:
+    def __init__(self, database: Database, *, retention: timedelta) -> None:
         """Take what is needed.
 
         Args:
             database: Holds the sessions.
-            clock: Tells which have ended.
             retention: How long they are kept after that; longer than
                 :data:`.TOKENS_DIE_WITHIN`.
         """
         self._database = database
-        self._clock = clock
         self._retention = retention
 
-    async def purge(self, stop: asyncio.Event) -> int:
+    async def purge(self, stop: asyncio.Event, now: datetime) -> int:
         """Delete those that were ended, or expired, long ago; see :func:`.purge_rows`."""
-        kept_since = self._clock() - self._retention
+        kept_since = now - self._retention
         # Idle is never later than the absolute end.
         over = or_(SESSIONS.c.revoked_at <= kept_since, SESSIONS.c.idle_expires_at <= kept_since)
         return await purge_rows(self._database, SESSIONS, over, stop)
@@ -62,18 +59,19 @@ class StatusListPurge:
         self._database = database
         self._retirement = retirement
 
-    async def purge(self, stop: asyncio.Event) -> int:
+    async def purge(self, stop: asyncio.Event, now: datetime) -> int:
         """Delete those that are over, and return how many those were.
 
         Args:
             stop: Once this happens nothing is deleted.
+            now: The present.
 
         Raises:
             IssuerProblem: ``database_unavailable``.
         """
         place = SESSIONS.c.status_list_id
         async with self._database.read(EVERY_TENANT) as session:
-            lists = await self._retirement.candidates(session)
+            lists = await self._retirement.candidates(session, now)
             # Reads all sessions there are, so not for nothing.
             used = select(place).where(place.in_(lists)).distinct()
             in_use = set(await session.scalars(used)) if lists else set()
@@ -81,4 +79,4 @@ class StatusListPurge:
         if not over or stop.is_set():
             return 0
         async with self._database.begin() as session:
-            return await self._retirement.retire(session, over)
+            return await self._retirement.retire(session, over, now)

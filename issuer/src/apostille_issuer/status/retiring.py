@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from apostille_issuer.clock import Clock
 from apostille_issuer.status.allocation import KEEP_BLOCK
 from apostille_issuer.status.models import StatusEntry, StatusList
 
@@ -34,16 +34,12 @@ class ListRetirement:
     list is never over, so no number is given twice.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        """Take who tells how long lists have been full."""
-        self._clock = clock
-
-    async def candidates(self, session: AsyncSession) -> Sequence[int]:
+    async def candidates(self, session: AsyncSession, now: datetime) -> Sequence[int]:
         """Return lists, oldest first, that are over unless a session stands in them."""
-        oldest = select(StatusList.id).where(*self._empty()).order_by(StatusList.id)
+        oldest = select(StatusList.id).where(*_empty(now)).order_by(StatusList.id)
         return (await session.scalars(oldest.limit(MAX_CANDIDATES))).all()
 
-    async def retire(self, session: AsyncSession, lists: Collection[int]) -> int:
+    async def retire(self, session: AsyncSession, lists: Collection[int], now: datetime) -> int:
         """Delete those of *lists* that are still empty, and return how many those were.
 
         Services that ask for one of them are told that it is not there; replicas
@@ -52,18 +48,18 @@ class ListRetirement:
         Args:
             session: A transaction.
             lists: Where no session stands.
+            now: The present.
         """
         # In order, as whoever sets bits.
-        over = select(StatusList.id).where(StatusList.id.in_(lists), *self._empty())
+        over = select(StatusList.id).where(StatusList.id.in_(lists), *_empty(now))
         locked = over.order_by(StatusList.id).with_for_update()
         found = (await session.scalars(locked)).all()
         gone = delete(StatusList).where(StatusList.id.in_(found))
         await session.execute(gone.execution_options(synchronize_session=False))
         return len(found)
 
-    def _empty(self) -> tuple[ColumnElement[bool], ...]:
-        following = aliased(StatusList)
-        full = exists().where(
-            following.id == StatusList.id + 1, following.created_at <= self._clock() - FULL_FOR
-        )
-        return full, ~exists().where(StatusEntry.list_id == StatusList.id)
+
+def _empty(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    following = aliased(StatusList)
+    full = exists().where(following.id == StatusList.id + 1, following.created_at <= now - FULL_FOR)
+    return full, ~exists().where(StatusEntry.list_id == StatusList.id)

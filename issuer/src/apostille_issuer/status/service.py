@@ -61,7 +61,7 @@ class StatusService:
         self._publisher = StatusPublisher(self._board, clock, keys, issuer_url=issuer_url, ttl=ttl)
         self.indexes = IndexAllocator(database, clock, self._board.changed)
         self.marks = StatusMarks(clock, self._board.changed)
-        self.retirement = ListRetirement(clock)
+        self.retirement = ListRetirement()
         self.given = StaticStatus()
         """The lists, for a verifier in this process; see :meth:`catch_up`."""
         self._caught_up: dict[int, Posted] = {}

@@ -16,11 +16,12 @@ from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
 from apostille_issuer.access.service import AccessService
 from apostille_issuer.audit.service import AuditTrail
-from apostille_issuer.clock import Clock
+from apostille_issuer.clock import Clock, SettledClock
 from apostille_issuer.db.engine import Database
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.http.context import SCHEDULED, RequestContext
 from apostille_issuer.problems import IssuerProblem
+from apostille_issuer.purging import BELIEVED_AFTER
 from apostille_issuer.sessions.ending import Ending, EndReason, SessionEnder
 from apostille_issuer.tenancy.models import Organization, Tenant
 from apostille_issuer.tenancy.tenant_records import find_tenant, organizations_of
@@ -74,14 +75,22 @@ class TenantPurge:
         self._ender = ender
         self._stop = asyncio.Event()
 
-    async def purge_due(self, context: RequestContext = SCHEDULED) -> int:
-        """Purge the tenants whose grace is over, and return how many those were."""
+    async def purge_due(
+        self, context: RequestContext = SCHEDULED, *, now: datetime | None = None
+    ) -> int:
+        """Purge the tenants whose grace is over, and return how many those were.
+
+        Args:
+            context: Who does it.
+            now: The present, if not what the clock says.
+        """
+        now = now or self._clock()
         # Without a date it has begun, and was broken off.
-        over = or_(Tenant.purge_at <= self._clock(), Tenant.purge_at.is_(None))
+        over = or_(Tenant.purge_at <= now, Tenant.purge_at.is_(None))
         due = select(Tenant.id).where(Tenant.state == "deleted", over)
         async with self._database.read(EVERY_TENANT) as session:
             tenants = (await session.scalars(due)).all()
-        return sum([await self._purge(tenant_id, context) for tenant_id in tenants])
+        return sum([await self._purge(tenant_id, context, due_at=now) for tenant_id in tenants])
 
     async def purge(self, tenant_id: uuid.UUID, context: RequestContext) -> None:
         """Purge a deleted tenant now, whatever is left of its grace.
@@ -89,7 +98,7 @@ class TenantPurge:
         Raises:
             IssuerProblem: ``not_found``; ``conflict`` if it is not deleted.
         """
-        if not await self._purge(tenant_id, context, at_once=True):
+        if not await self._purge(tenant_id, context):
             raise IssuerProblem(ProblemCode.NOT_FOUND)
 
     @asynccontextmanager
@@ -97,7 +106,8 @@ class TenantPurge:
         """Look for what is due, now and again and again, for as long as the block runs.
 
         At its end the transaction under way is finished; what is left to be
-        deleted is gone on with at the next look, by whichever process.
+        deleted is gone on with at the next look, by whichever process. A clock
+        that is set forward meanwhile is believed a day later.
         """
         self._stop.clear()
         task = asyncio.create_task(self._keep_purging())
@@ -108,9 +118,10 @@ class TenantPurge:
             await task
 
     async def _keep_purging(self) -> None:
+        settled = SettledClock(self._clock, BELIEVED_AFTER)
         while not self._stop.is_set():
             try:
-                await self.purge_due()
+                await self.purge_due(now=settled())
             except IssuerProblem as problem:
                 logger.warning("cannot purge deleted tenants: %s", problem)
             except Exception:
@@ -120,10 +131,10 @@ class TenantPurge:
                 await asyncio.wait_for(self._stop.wait(), PURGE_SECONDS)
 
     async def _purge(
-        self, tenant_id: uuid.UUID, context: RequestContext, *, at_once: bool = False
+        self, tenant_id: uuid.UUID, context: RequestContext, *, due_at: datetime | None = None
     ) -> bool:
-        """Say whether the tenant is gone by this."""
-        if not await self._begin(tenant_id, context, at_once=at_once):
+        """Say whether the tenant is gone by this; with *due_at* only if its grace is over then."""
+        if not await self._begin(tenant_id, context, due_at):
             return False
         for rows in _rows_of(tenant_id):
             if not await self._delete(tenant_id, *rows):
@@ -143,7 +154,9 @@ class TenantPurge:
             )
         return True
 
-    async def _begin(self, tenant_id: uuid.UUID, context: RequestContext, *, at_once: bool) -> bool:
+    async def _begin(
+        self, tenant_id: uuid.UUID, context: RequestContext, due_at: datetime | None
+    ) -> bool:
         """End what sessions there are, and leave no way back."""
         target = _target(tenant_id)
         async with self._access.change(context, EventTag.TENANT_PURGED, target) as change:
@@ -151,14 +164,13 @@ class TenantPurge:
                 tenant = await find_tenant(change.session, tenant_id, lock=True)
             except IssuerProblem:
                 return False
-            now = self._clock()
-            if at_once and tenant.state != "deleted":
+            if due_at is None and tenant.state != "deleted":
                 raise IssuerProblem(ProblemCode.CONFLICT)
             # It may have been restored, or be new in this state, since we looked.
-            if not at_once and not _is_due(tenant, now):
+            if due_at is not None and not _is_due(tenant, due_at):
                 return False
             tenant.purge_at = None
-            ending = Ending(EndReason.ORGANIZATION_INACTIVE, now, context)
+            ending = Ending(EndReason.ORGANIZATION_INACTIVE, self._clock(), context)
             await change.session.flush()
             within = organizations_of(tenant_id)
             await self._ender.end_in(change.session, within, ending, target=target)
