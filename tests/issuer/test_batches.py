@@ -88,6 +88,9 @@ async def test_who_has_gone_away_before_his_turn_has_nothing_done() -> None:
     tasks[1].cancel()
     work.gate.set()
     assert await tasks[0] == 8
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert work.seen[2:] == [[4]]
     assert await work.batches.outcome_of(6) == 12
     assert work.seen[2:] == [[4], [6]]
 
