@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import Select, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille.clock import ManualClock
 from apostille_issuer.db.engine import Database
+from apostille_issuer.status import retiring
 from apostille_issuer.status.allocation import KEEP_BLOCK
 from apostille_issuer.status.board import StatusBoard
 from apostille_issuer.status.marking import TOKENS_DIE_WITHIN
@@ -102,26 +103,27 @@ async def _add(database: Database, *rows: tuple[int, datetime]) -> None:
             await session.execute(insert(StatusList).values(**values, created_at=created_at))
 
 
-async def _candidates(database: Database, clock: ManualClock) -> list[int]:
+async def _over(database: Database, clock: ManualClock, *used: int) -> list[int]:
+    standing: Select[Any] = select(StatusList.id).where(StatusList.id.in_(used))
     async with database.read() as session:
-        return list(await ListRetirement().candidates(session, clock.now()))
+        return list(await ListRetirement().over(session, standing, clock.now()))
 
 
 @pytest.mark.anyio
 async def test_a_list_is_over_a_week_after_the_next_was_begun_and_the_newest_never(
     database: Database, clock: ManualClock
 ) -> None:
-    assert await _candidates(database, clock) == []
+    assert await _over(database, clock) == []
     now = clock.now()
     await _add(database, (1, now - 900 * DAY))
-    assert await _candidates(database, clock) == []
+    assert await _over(database, clock) == []
     await _add(database, (2, now), (3, now + DAY))
     clock.advance(FULL_FOR - SECOND)
-    assert await _candidates(database, clock) == []
+    assert await _over(database, clock) == []
     clock.advance(SECOND)
-    assert await _candidates(database, clock) == [1]
+    assert await _over(database, clock) == [1]
     clock.advance(900 * DAY)
-    assert await _candidates(database, clock) == [1, 2]
+    assert await _over(database, clock) == [1, 2]
 
 
 @pytest.mark.anyio
@@ -131,17 +133,40 @@ async def test_a_bit_that_is_set_keeps_its_list_also_at_the_last_moment(
     now = clock.now()
     await _add(database, (1, now), (2, now), (3, now))
     clock.advance(FULL_FOR)
-    assert await _candidates(database, clock) == [1, 2]
+    assert await _over(database, clock) == [1, 2]
     async with database.begin() as session:
         drop_at = clock.now() + TOKENS_DIE_WITHIN
         entry = {"list_id": 1, "idx": 5, "revision": 1, "drop_at": drop_at}
         await session.execute(insert(StatusEntry).values(**entry))
-    assert await _candidates(database, clock) == [2]
+    assert await _over(database, clock) == [2]
     async with database.begin() as session:
         assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 1
     async with database.begin() as session:
         assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 0
-    assert await _candidates(database, clock) == []
+    assert await _over(database, clock) == []
+
+
+@pytest.mark.anyio
+async def test_a_list_that_outlived_the_next_one_goes_later(
+    database: Database, clock: ManualClock
+) -> None:
+    now = clock.now()
+    await _add(database, (1, now), (3, now), (4, now))
+    clock.advance(FULL_FOR)
+    assert await _over(database, clock) == [1, 3]
+    assert await _over(database, clock, 1, 2) == [3]
+    assert await _over(database, clock, 3, 1) == []
+
+
+@pytest.mark.anyio
+async def test_lists_that_are_kept_hide_no_others(
+    database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retiring, "MAX_LISTS", 2)
+    now = clock.now()
+    await _add(database, *((list_id, now) for list_id in range(1, 9)))
+    clock.advance(FULL_FOR)
+    assert await _over(database, clock, 1, 2, 3) == [4, 5]
 
 
 @pytest.mark.anyio

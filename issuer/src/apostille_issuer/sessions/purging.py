@@ -70,12 +70,9 @@ class StatusListPurge:
             IssuerProblem: ``database_unavailable``.
         """
         place = SESSIONS.c.status_list_id
+        used = select(place).where(place.is_not(None)).distinct()
         async with self._database.read(EVERY_TENANT) as session:
-            lists = await self._retirement.candidates(session, now)
-            # Reads all sessions there are, so not for nothing.
-            used = select(place).where(place.in_(lists)).distinct()
-            in_use = set(await session.scalars(used)) if lists else set()
-        over = [list_id for list_id in lists if list_id not in in_use]
+            over = await self._retirement.over(session, used, now)
         if not over or stop.is_set():
             return 0
         async with self._database.begin() as session:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, Select, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -21,8 +21,8 @@ FULL_FOR: Final = 7 * KEEP_BLOCK
 Far longer than replicas keep what they have taken of it, and than clocks are apart.
 """
 
-MAX_CANDIDATES: Final = 1_000
-"""Lists looked at in one go; the others have their turn when these are gone."""
+MAX_LISTS: Final = 1_000
+"""Lists deleted in one go; the others have their turn the next time."""
 
 
 class ListRetirement:
@@ -34,10 +34,18 @@ class ListRetirement:
     list is never over, so no number is given twice.
     """
 
-    async def candidates(self, session: AsyncSession, now: datetime) -> Sequence[int]:
-        """Return lists, oldest first, that are over unless a session stands in them."""
-        oldest = select(StatusList.id).where(*_empty(now)).order_by(StatusList.id)
-        return (await session.scalars(oldest.limit(MAX_CANDIDATES))).all()
+    async def over(self, session: AsyncSession, used: Select[int], now: datetime) -> Sequence[int]:
+        """Return lists that are over, oldest first.
+
+        Args:
+            session: A transaction.
+            used: Finds the lists in which sessions stand, each once. That may
+                take a look at every session, and is not done for nothing.
+            now: The present.
+        """
+        unused = StatusList.id.not_in(used)
+        found = select(StatusList.id).where(*_empty(now), unused).order_by(StatusList.id)
+        return (await session.scalars(found.limit(MAX_LISTS))).all()
 
     async def retire(self, session: AsyncSession, lists: Collection[int], now: datetime) -> int:
         """Delete those of *lists* that are still empty, and return how many those were.
@@ -47,7 +55,7 @@ class ListRetirement:
 
         Args:
             session: A transaction.
-            lists: Where no session stands.
+            lists: What :meth:`over` has found.
             now: The present.
         """
         # In order, as whoever sets bits.
@@ -60,6 +68,6 @@ class ListRetirement:
 
 
 def _empty(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    following = aliased(StatusList)
-    full = exists().where(following.id == StatusList.id + 1, following.created_at <= now - FULL_FOR)
+    later = aliased(StatusList)  # not only the next one, which may be gone already
+    full = exists().where(later.id > StatusList.id, later.created_at <= now - FULL_FOR)
     return full, ~exists().where(StatusEntry.list_id == StatusList.id)
