@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -115,6 +116,38 @@ async def test_logins_at_once_with_an_outdated_hash_all_succeed(
     tags = "SELECT count(*) FROM audit_events WHERE tag = "
     assert await scalar(issuer.database, tags + "'account:password:rehashed'") == 1
     assert await scalar(issuer.database, tags + "'session:login:failed'") == 0
+
+
+@pytest.mark.usefixtures("ada")
+async def test_logins_at_once_that_cannot_be_served_spoil_none_of_the_others(
+    issuer: Issuer,
+) -> None:
+    wanted: list[tuple[dict[str, Any], ProblemCode | None]] = [
+        ({}, None),
+        ({"organization": uuid.uuid4()}, ProblemCode.NOT_A_MEMBER),
+        ({"audience": "nobody"}, ProblemCode.UNKNOWN_AUDIENCE),
+        ({"password": OTHER_PASSWORD}, ProblemCode.INVALID_CREDENTIALS),
+    ] * 3
+    outcomes = await asyncio.gather(
+        *(
+            issuer.sessions.login(
+                LoginRequest(**({"login": "ada", "password": PASSWORD} | fields)), WHERE
+            )
+            for fields, _ in wanted
+        ),
+        return_exceptions=True,
+    )
+    codes = [each.code if isinstance(each, IssuerProblem) else None for each in outcomes]
+    assert codes == [code for _, code in wanted]
+    tokens = {each.refresh_token for each in outcomes if isinstance(each, TokenSet)}
+    assert len(tokens) == 3
+    for count, what in (
+        (3, "sessions"),
+        (3, "audit_events WHERE tag = 'session:login:succeeded'"),
+        # Of unknown audiences nothing is recorded: the request was at fault.
+        (6, "audit_events WHERE tag = 'session:login:failed'"),
+    ):
+        assert await scalar(issuer.database, f"SELECT count(*) FROM {what}") == count
 
 
 async def test_who_finds_another_hash_each_time_is_refused(

@@ -12,6 +12,7 @@ import msgspec
 
 from apostille_issuer.app import create_app
 from apostille_issuer.cli import explaining
+from apostille_issuer.sessions.schemas import SwitchRequest
 from apostille_issuer.settings import RateLimit, Settings
 from apostille_issuer.tenancy.schemas.memberships import MAX_SCOPES, MemberDraft, MemberView
 from support.readme import ROOT
@@ -29,7 +30,8 @@ def fenced(language: str) -> list[str]:
 
 
 def test_what_is_sent_and_answered_has_that_shape() -> None:
-    (request, _), (answer,) = fenced("text"), fenced("json")
+    (request, switch, _), (answer,) = fenced("text"), fenced("json")
+    assert msgspec.json.decode(switch.splitlines()[1], type=SwitchRequest).organization is not None
     sent = msgspec.json.decode(request.splitlines()[1], type=MemberDraft)
     shown = msgspec.json.decode(answer, type=MemberView)
     assert set(json.loads(answer)) == set(MemberView.__struct_fields__)

@@ -100,6 +100,8 @@ def test_an_unknown_name_is_refused_with_the_closest_known_one() -> None:
         ("HASHING_WORKERS", "0", "must be from 1 to 64"),
         ("LOGIN_LIMIT_PER_ADDRESS", "10", "must be attempts per duration, such as 10/15m"),
         ("LOGIN_LIMIT_PER_ADDRESS", "0/1m", "must be at least one attempt per second or longer"),
+        ("SWITCH_LIMIT_PER_SESSION", "all", "must be attempts per duration, such as 10/15m"),
+        ("SWITCH_LIMIT_PER_SESSION", "0/1m", "must be at least one attempt per second or longer"),
         ("LOGIN_LIMIT_PER_ADDRESS", "1/1ms", "must be at least one attempt per second or longer"),
         ("TRUSTED_PROXIES", "proxy", "must be addresses or networks such as 10.0.0.0/8"),
         ("STANDBY_SIGNING_ALGORITHMS", "ES256,HS256", "must be one of ES256, RS256"),

@@ -16,9 +16,9 @@ from apostille_issuer.db.engine import Database
 from apostille_issuer.status import retiring
 from apostille_issuer.status.allocation import KEEP_BLOCK
 from apostille_issuer.status.board import StatusBoard
-from apostille_issuer.status.marking import TOKENS_DIE_WITHIN
+from apostille_issuer.status.marking import TOKENS_DIE_WITHIN, StatusMarks
 from apostille_issuer.status.models import StatusEntry, StatusList
-from apostille_issuer.status.retiring import FULL_FOR, ListRetirement
+from apostille_issuer.status.retiring import FULL_FOR, lists_over, retire
 from apostille_issuer.status.schemas import LIST_SIZE
 from support.desk import Desk, bearer, open_desk, problem_of
 from support.lists import place_of
@@ -106,7 +106,7 @@ async def _add(database: Database, *rows: tuple[int, datetime]) -> None:
 async def _over(database: Database, clock: ManualClock, *used: int) -> list[int]:
     standing: Select[Any] = select(StatusList.id).where(StatusList.id.in_(used))
     async with database.read() as session:
-        return list(await ListRetirement().over(session, standing, clock.now()))
+        return list(await lists_over(session, standing, clock.now()))
 
 
 @pytest.mark.anyio
@@ -140,9 +140,9 @@ async def test_a_bit_that_is_set_keeps_its_list_also_at_the_last_moment(
         await session.execute(insert(StatusEntry).values(**entry))
     assert await _over(database, clock) == [2]
     async with database.begin() as session:
-        assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 1
+        assert await retire(session, [1, 2, 3], clock.now()) == 1
     async with database.begin() as session:
-        assert await ListRetirement().retire(session, [1, 2, 3], clock.now()) == 0
+        assert await retire(session, [1, 2, 3], clock.now()) == 0
     assert await _over(database, clock) == []
 
 
@@ -177,11 +177,33 @@ async def test_two_that_retire_the_same_at_once_count_it_once(
     await _add(database, *((list_id, now) for list_id in range(1, 12)))
     clock.advance(FULL_FOR)
 
-    async def retire() -> int:
+    async def once() -> int:
         async with database.begin() as session:
-            return await ListRetirement().retire(session, list(range(1, 12)), clock.now())
+            return await retire(session, list(range(1, 12)), clock.now())
 
-    assert sum(await asyncio.gather(*(retire() for _ in range(4)))) == 10
+    assert sum(await asyncio.gather(*(once() for _ in range(4)))) == 10
+
+
+@pytest.mark.anyio
+async def test_who_retires_lists_and_who_has_all_made_anew_wait_for_each_other(
+    database: Database, clock: ManualClock
+) -> None:
+    now = clock.now()
+    await _add(database, *((list_id, now) for list_id in range(1, 30)))
+    clock.advance(FULL_FOR)
+    marks = StatusMarks(clock.now, lambda: None)
+
+    async def renew() -> None:
+        async with database.begin() as session:
+            await marks.renew_lists(session)
+
+    async def once(lists: list[int]) -> int:
+        async with database.begin() as session:
+            return await retire(session, lists, clock.now())
+
+    parts = [list(range(start, 0, -3)) for start in (28, 27, 26)]
+    results = await asyncio.gather(*(once(part) for part in parts), *(renew() for _ in range(3)))
+    assert sum(filter(None, results)) == 28
 
 
 @pytest.mark.anyio
@@ -207,7 +229,7 @@ async def test_another_replica_forgets_a_list_and_keeps_what_it_knows_of_the_oth
 
 
 async def _gone(session: AsyncSession, clock: ManualClock, lists: list[int]) -> Any:
-    assert await ListRetirement().retire(session, lists, clock.now()) == len(lists)
+    assert await retire(session, lists, clock.now()) == len(lists)
 
 
 def test_documents_of_retired_lists_are_not_kept(desk: Desk) -> None:
@@ -221,12 +243,12 @@ def test_documents_of_retired_lists_are_not_kept(desk: Desk) -> None:
     publisher = desk.issuer.status._publisher
     assert sorted(publisher._published) == [1, 2]
 
-    async def retire() -> None:
+    async def delete_it() -> None:
         async with desk.issuer.database.begin() as session:
             await session.execute(text("DELETE FROM status_lists WHERE id = 1"))
         await asyncio.sleep(0.6)
 
-    desk.run(retire())
+    desk.run(delete_it())
     desk.wait(timedelta(minutes=31))  # a period later the other is signed anew
     assert desk.http.get("/status-lists/2").status_code == 200
     assert sorted(publisher._published) == [2]

@@ -357,6 +357,31 @@ def test_a_session_that_switches_all_the_time_is_slowed_down(town: Town) -> None
     assert town.switch(tokens["refresh_token"], town.root).status_code == 200
 
 
+def test_switches_at_once_are_no_more_than_those_one_after_the_other(town: Town) -> None:
+    limit = town.desk.issuer.settings.switch_limit_per_session.attempts
+    refresh_token = town.desk.tokens(town.ada.login)["refresh_token"]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: town.switch(refresh_token, town.root), range(limit + 5)))
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes == [200] * limit + [429] * 5
+    # Twins of one token: whoever was let through has the same successor.
+    assert len({each.json()["refresh_token"] for each in answers if each.is_success}) == 1
+
+
+def test_what_is_no_token_of_ours_takes_no_place(town: Town) -> None:
+    places = town.desk.issuer.sessions._switches._places
+    real, before = town.desk.tokens(town.ada.login)["refresh_token"], len(places)
+    forged = real[:-1] + ("A" if real[-1] != "A" else "B")
+    for token in ("", "x" * 5_000, real[: len(real) // 2], forged):
+        answer = town.switch(token, town.root)
+        assert problem_of(answer, answer.status_code) in {
+            "invalid_refresh_token",
+            "validation_failed",
+        }
+        assert answer.status_code < 500
+    assert len(places) == before
+
+
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
 def test_a_switch_that_has_to_give_way_is_tried_again(
     town: Town, monkeypatch: pytest.MonkeyPatch, sqlstate: str

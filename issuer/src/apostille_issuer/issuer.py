@@ -158,7 +158,7 @@ class Issuer:
             SessionPurge(self.database, retention=settings.session_retention),
             InvitationPurge(self.database, retention=settings.invitation_retention),
             AssertionPurge(self.database),
-            StatusListPurge(self.database, self.status.retirement),
+            StatusListPurge(self.database),
         )
 
     @asynccontextmanager

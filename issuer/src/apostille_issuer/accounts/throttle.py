@@ -104,6 +104,18 @@ class Buckets:
         missing = bucket.full_until - now + self._interval - self._capacity
         return missing if missing > 1e-6 else 0.0  # sums of times are not exact
 
+    def require(self, bucket: _Bucket, now: float) -> None:
+        """Turn away who finds no place in *bucket*.
+
+        Knocking at a closed door takes no place: it is not another attempt.
+
+        Raises:
+            Throttled: It is full.
+        """
+        if seconds := self.wait(bucket, now):
+            first, bucket.turned_away = not bucket.turned_away, True
+            raise Throttled(math.ceil(seconds), first=first)
+
     def take(self, key: _Key, bucket: _Bucket) -> None:
         """Take a place in *bucket*, which has one, and keep it."""
         bucket.full_until += self._interval
@@ -156,9 +168,9 @@ class LoginThrottle:
         # The address first: who is turned away there is told nothing of the name,
         # and leaves no trace on it.
         address_bucket = self._addresses.look(attempt.address, moment)
-        _let_through(address_bucket, self._addresses.wait(address_bucket, moment))
+        self._addresses.require(address_bucket, moment)
         login_bucket = self._logins.look(attempt.login, moment)
-        _let_through(login_bucket, self._logins.wait(login_bucket, moment))
+        self._logins.require(login_bucket, moment)
         self._addresses.take(attempt.address, address_bucket)
         self._logins.take(attempt.login, login_bucket)
         return attempt
@@ -176,16 +188,6 @@ class LoginThrottle:
         """Give the places back: nobody has been told whether the password is right."""
         self._logins.give_back(attempt.login)
         self._addresses.give_back(attempt.address)
-
-
-def _let_through(bucket: _Bucket, seconds: float) -> None:
-    """Turn away whom *bucket* has no place for before *seconds* have passed.
-
-    Knocking at a closed door takes no place: it is not another guess.
-    """
-    if seconds:
-        first, bucket.turned_away = not bucket.turned_away, True
-        raise Throttled(math.ceil(seconds), first=first)
 
 
 def network_of(address: str | None) -> str:

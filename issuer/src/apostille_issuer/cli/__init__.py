@@ -26,7 +26,7 @@ COMMANDS = {
     "manifest": ("manifests", "register a service by its permissions.toml"),
     "revoke": ("revoking", "end sessions, and their access tokens, everywhere"),
     "tenants": ("tenants", "purge deleted tenants"),
-    "purge": ("purging", "delete sessions and invitations that ended long ago"),
+    "purge": ("purging", "delete what ended long ago: sessions, invitations, status lists"),
     "explain": ("explaining", "say whether somebody may do something, and why"),
     "tour": ("touring", "walk the whole path on a throw-away issuer and three services"),
 }

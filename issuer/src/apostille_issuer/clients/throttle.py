@@ -16,12 +16,11 @@ The counts, and who is known, are those of this process.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from datetime import datetime
 from hashlib import sha256
 
-from apostille_issuer.accounts.throttle import MAX_KEYS, Buckets, Throttled, network_of
+from apostille_issuer.accounts.throttle import MAX_KEYS, Buckets, network_of
 from apostille_issuer.settings import RateLimit
 
 __all__ = ["ClientThrottle"]
@@ -58,10 +57,7 @@ class ClientThrottle:
         """
         moment, places = now.timestamp(), self._places(credential, address)
         for buckets, key in places:
-            bucket = buckets.look(key, moment)
-            if seconds := buckets.wait(bucket, moment):
-                first, bucket.turned_away = not bucket.turned_away, True
-                raise Throttled(math.ceil(seconds), first=first)
+            buckets.require(buckets.look(key, moment), moment)
         for buckets, key in places:
             buckets.take(key, buckets.look(key, moment))
 

@@ -154,10 +154,10 @@ class Database:
         end, where otherwise each statement is handed over; and those that wait
         for the writer are committed together, one after the other, as if each
         were alone. Where one of them raises, all are rolled back and done
-        again in halves, until it is alone; on PostgreSQL one that has to give way to another
-        transaction is done again. So *act* is synchronous, short, touches nothing that
-        is not safe there, and may be done more than once. Who is cancelled
-        when it has begun will find it done.
+        again in halves, until it is alone. On PostgreSQL one that has to give
+        way to another transaction is done again. So *act* is synchronous,
+        short, touches nothing that is not safe there, and may be done more
+        than once. Who is cancelled when it has begun will find it done.
 
         Raises:
             IssuerProblem: What :meth:`begin` raises, and what *act* does.

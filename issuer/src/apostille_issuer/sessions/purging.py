@@ -12,7 +12,7 @@ from apostille_issuer.db.engine import Database
 from apostille_issuer.db.purging import purge_rows
 from apostille_issuer.db.reach import EVERY_TENANT
 from apostille_issuer.sessions.models import LoginSession
-from apostille_issuer.status.retiring import ListRetirement
+from apostille_issuer.status.retiring import lists_over, retire
 
 __all__ = ["SessionPurge", "StatusListPurge"]
 
@@ -54,10 +54,9 @@ class StatusListPurge:
 
     name = "status lists"
 
-    def __init__(self, database: Database, retirement: ListRetirement) -> None:
-        """Take where sessions are, and who knows which lists can be done without."""
+    def __init__(self, database: Database) -> None:
+        """Take where sessions and lists are."""
         self._database = database
-        self._retirement = retirement
 
     async def purge(self, stop: asyncio.Event, now: datetime) -> int:
         """Delete those that are over, and return how many those were.
@@ -72,8 +71,8 @@ class StatusListPurge:
         place = SESSIONS.c.status_list_id
         used = select(place).where(place.is_not(None)).distinct()
         async with self._database.read(EVERY_TENANT) as session:
-            over = await self._retirement.over(session, used, now)
+            over = await lists_over(session, used, now)
         if not over or stop.is_set():
             return 0
         async with self._database.begin() as session:
-            return await self._retirement.retire(session, over, now)
+            return await retire(session, over, now)

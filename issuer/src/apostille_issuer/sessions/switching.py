@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 
 import msgspec
@@ -10,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from apostille_contracts.events import EventTag
 from apostille_contracts.problems import ProblemCode
-from apostille_issuer.accounts.throttle import Buckets
+from apostille_issuer.accounts.throttle import Buckets, Throttled
 from apostille_issuer.audit.service import AuditTrail
 from apostille_issuer.clock import Clock
 from apostille_issuer.db.attempts import until_it_holds
@@ -66,8 +65,12 @@ class OrganizationSwitch:
     def _take_place(self, session_id: uuid.UUID) -> None:
         key, now = (str(session_id),), self._clock().timestamp()
         bucket = self._places.look(key, now)
-        if seconds := self._places.wait(bucket, now):
-            raise IssuerProblem(ProblemCode.RATE_LIMITED, retry_after=math.ceil(seconds))
+        try:
+            self._places.require(bucket, now)
+        except Throttled as throttled:
+            raise IssuerProblem(
+                ProblemCode.RATE_LIMITED, retry_after=throttled.retry_after
+            ) from None
         self._places.take(key, bucket)
 
     async def _switch(self, ask: Ask, organization_id: uuid.UUID | None) -> Outcome:

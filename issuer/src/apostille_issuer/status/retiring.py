@@ -1,4 +1,10 @@
-"""Which status lists are over: full long ago, and nobody stands in them any more."""
+"""Which status lists are over: full long ago, and nobody stands in them any more.
+
+A token's place is either its session's, or has been voided, which is a row
+of its own for as long as a token lives. So a list without either has no
+living token pointing to it, and as it is full, none ever will. The newest
+list is never over, so no number is given twice.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ from sqlalchemy.orm import aliased
 from apostille_issuer.status.allocation import KEEP_BLOCK
 from apostille_issuer.status.models import StatusEntry, StatusList
 
-__all__ = ["FULL_FOR", "ListRetirement"]
+__all__ = ["FULL_FOR", "lists_over", "retire"]
 
 FULL_FOR: Final = 7 * KEEP_BLOCK
 """How long after the next list was begun nobody can be given a place in one.
@@ -25,46 +31,38 @@ MAX_LISTS: Final = 1_000
 """Lists deleted in one go; the others have their turn the next time."""
 
 
-class ListRetirement:
-    """Finds and deletes lists; opens no transaction of its own.
+async def lists_over(session: AsyncSession, used: Select[int], now: datetime) -> Sequence[int]:
+    """Return lists that are over, oldest first.
 
-    A token's place is either its session's, or has been voided, which is a row
-    of its own for as long as a token lives. So a list without either has no
-    living token pointing to it, and as it is full, none ever will. The newest
-    list is never over, so no number is given twice.
+    Args:
+        session: A transaction.
+        used: Finds the lists in which sessions stand, each once. That may
+            take a look at every session, and is not done for nothing.
+        now: The present.
     """
+    unused = StatusList.id.not_in(used)
+    found = select(StatusList.id).where(*_empty(now), unused).order_by(StatusList.id)
+    return (await session.scalars(found.limit(MAX_LISTS))).all()
 
-    async def over(self, session: AsyncSession, used: Select[int], now: datetime) -> Sequence[int]:
-        """Return lists that are over, oldest first.
 
-        Args:
-            session: A transaction.
-            used: Finds the lists in which sessions stand, each once. That may
-                take a look at every session, and is not done for nothing.
-            now: The present.
-        """
-        unused = StatusList.id.not_in(used)
-        found = select(StatusList.id).where(*_empty(now), unused).order_by(StatusList.id)
-        return (await session.scalars(found.limit(MAX_LISTS))).all()
+async def retire(session: AsyncSession, lists: Collection[int], now: datetime) -> int:
+    """Delete those of *lists* that are still empty, and return how many those were.
 
-    async def retire(self, session: AsyncSession, lists: Collection[int], now: datetime) -> int:
-        """Delete those of *lists* that are still empty, and return how many those were.
+    Services that ask for one of them are told that it is not there; replicas
+    know it within half a second.
 
-        Services that ask for one of them are told that it is not there; replicas
-        know it within half a second.
-
-        Args:
-            session: A transaction.
-            lists: What :meth:`over` has found.
-            now: The present.
-        """
-        # In order, as whoever sets bits.
-        over = select(StatusList.id).where(StatusList.id.in_(lists), *_empty(now))
-        locked = over.order_by(StatusList.id).with_for_update()
-        found = (await session.scalars(locked)).all()
-        gone = delete(StatusList).where(StatusList.id.in_(found))
-        await session.execute(gone.execution_options(synchronize_session=False))
-        return len(found)
+    Args:
+        session: A transaction.
+        lists: What :func:`lists_over` has found.
+        now: The present.
+    """
+    # In order, as whoever sets bits.
+    over = select(StatusList.id).where(StatusList.id.in_(lists), *_empty(now))
+    locked = over.order_by(StatusList.id).with_for_update()
+    found = (await session.scalars(locked)).all()
+    gone = delete(StatusList).where(StatusList.id.in_(found))
+    await session.execute(gone.execution_options(synchronize_session=False))
+    return len(found)
 
 
 def _empty(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -22,7 +22,6 @@ from apostille_issuer.status.documents import ListDocument
 from apostille_issuer.status.marking import TOKENS_DIE_WITHIN, StatusMarks
 from apostille_issuer.status.models import StatusEntry
 from apostille_issuer.status.publishing import StatusPublisher
-from apostille_issuer.status.retiring import ListRetirement
 from apostille_issuer.status.schemas import Aggregation, list_uri
 
 __all__ = ["StatusService"]
@@ -40,8 +39,7 @@ class StatusService:
     """The face of the status domain.
 
     Sessions get their indexes from :attr:`indexes` and are revoked through
-    :attr:`marks`; services read what :meth:`document` returns. Lists that
-    nobody needs end by :attr:`retirement`.
+    :attr:`marks`; services read what :meth:`document` returns.
     """
 
     def __init__(
@@ -61,7 +59,6 @@ class StatusService:
         self._publisher = StatusPublisher(self._board, clock, keys, issuer_url=issuer_url, ttl=ttl)
         self.indexes = IndexAllocator(database, clock, self._board.changed)
         self.marks = StatusMarks(clock, self._board.changed)
-        self.retirement = ListRetirement()
         self.given = StaticStatus()
         """The lists, for a verifier in this process; see :meth:`catch_up`."""
         self._caught_up: dict[int, Posted] = {}
